@@ -1,0 +1,62 @@
+"""World models by search in memory.
+
+The public names, in the order in which data travels:
+
+    episodes    Episode, DatasetInfo, EpisodeDataset, open_dataset, record, open_world
+    encoder     Encoder, VAEConfig, TrainingConfig, train_vae, open_encoder
+    memory      Memory, remember, open_memory, save_memory, inspect_memory
+    world       WorldModel, DynamicsConfig, Prediction, Rollout, Citation
+    evaluation  EvaluationConfig, evaluate
+
+Bad input raises `MemworldError`, a `ValueError` whose one line names the cause and the fix.
+"""
+
+from importlib.metadata import version as _version
+
+from memworld.encoders import Encoder, open_encoder
+from memworld.encoders.training import TrainingConfig, train_vae
+from memworld.encoders.vae import VAEConfig
+from memworld.episodes import DatasetInfo, Episode, EpisodeDataset
+from memworld.errors import MemworldError
+from memworld.evaluate.protocol import EvaluationConfig, evaluate
+from memworld.formats import open_dataset
+from memworld.gaussian import Latents
+from memworld.imagine import Citation, Prediction, Rollout
+from memworld.inspection import inspect_memory
+from memworld.memory import Memory
+from memworld.memory_files import open_memory, save_memory
+from memworld.record import record
+from memworld.remember import remember
+from memworld.world_model import DynamicsConfig, WorldModel
+from memworld.worlds import open_world
+
+__version__ = _version("memworld")
+
+__all__ = [
+    "Citation",
+    "DatasetInfo",
+    "DynamicsConfig",
+    "Encoder",
+    "Episode",
+    "EpisodeDataset",
+    "EvaluationConfig",
+    "Latents",
+    "Memory",
+    "MemworldError",
+    "Prediction",
+    "Rollout",
+    "TrainingConfig",
+    "VAEConfig",
+    "WorldModel",
+    "__version__",
+    "evaluate",
+    "inspect_memory",
+    "open_dataset",
+    "open_encoder",
+    "open_memory",
+    "open_world",
+    "record",
+    "remember",
+    "save_memory",
+    "train_vae",
+]

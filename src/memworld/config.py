@@ -1,0 +1,60 @@
+"""The settings of a whole run, gathered from the dataclasses that stand above the classes they configure."""
+
+from dataclasses import dataclass, field
+
+from memworld.encoders.training import TrainingConfig
+from memworld.encoders.vae import VAEConfig
+from memworld.errors import MemworldError
+from memworld.evaluate.protocol import EvaluationConfig
+
+
+@dataclass(frozen=True)
+class RecordingConfig:
+    """What to record.
+
+    Attributes:
+        world: a name that `worlds.open_world` knows.
+        policy: a policy of the world, or "module:function".
+        episodes: how many.
+        max_steps: most steps of each.
+        skills: taken in turn by the episodes.
+        random_start: most random steps before each.
+    """
+
+    world: str = "pong"
+    policy: str = "demonstrator"
+    episodes: int = 20
+    max_steps: int = 1000
+    skills: tuple[float, ...] = (1.0, 0.8, 0.6, 0.4)
+    random_start: int = 30
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run, from nothing to a report: what `config.json` holds.
+
+    Attributes:
+        recording: the episodes.
+        held_out: how many of them nothing may see before the evaluation.
+        vae: the encoder.
+        training: how it is trained.
+        keep_frames: whether memory keeps frames.
+        evaluation: the evaluation.
+        seed: of everything; the parts' own seeds are set to it.
+    """
+
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
+    held_out: int = 5
+    vae: VAEConfig = field(default_factory=VAEConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    keep_frames: bool = True
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.held_out < self.recording.episodes:
+            raise MemworldError(
+                f"cannot hold out {self.held_out} of {self.recording.episodes} episodes: leave one on each side"
+            )
+        if (self.training.seed, self.evaluation.seed) != (self.seed, self.seed):
+            raise MemworldError(f"the parts of a run take its seed, {self.seed}: set them to it")

@@ -1,0 +1,52 @@
+"""The settings of `memworld demo`."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from memworld.config import RecordingConfig, RunConfig
+from memworld.encoders.training import TrainingConfig
+from memworld.errors import MemworldError
+from memworld.evaluate.protocol import EvaluationConfig
+from memworld.worlds import open_world
+
+
+def demo_config(world: str = "pong", seed: int = 0, quick: bool = False) -> RunConfig:
+    """The demo's settings: 15 episodes of 1,000 steps remembered, 5 held out.
+
+    Args:
+        world: one with a demonstrator.
+        seed: of everything.
+        quick: a few hundred steps of everything, to see that it works; its numbers mean nothing.
+
+    Raises:
+        MemworldError: unknown world, or one without a demonstrator.
+    """
+    opened = open_world(world)
+    if "demonstrator" not in opened.policies:
+        raise MemworldError(
+            f"{world} has no demonstrator: use pong or freeway, or `memworld record` with your own policy"
+        )
+    config = RunConfig(
+        RecordingConfig(world=opened.name),
+        training=TrainingConfig(seed=seed),
+        evaluation=EvaluationConfig(seed=seed),
+        seed=seed,
+    )
+    if not quick:
+        return config
+    return replace(
+        config,
+        recording=replace(config.recording, episodes=4, max_steps=150),
+        held_out=2,
+        training=replace(config.training, steps=120, validate_every=60),
+        evaluation=replace(config.evaluation, horizon=5, starts=4, shown=(1, 5), timing_batch=8),
+    )
+
+
+def next_lines(output: Path) -> list[str]:
+    """The three lines that a user types next."""
+    return [
+        f"memworld inspect {output / 'memory'}",
+        f"memworld imagine {output / 'memory'} {output / 'episodes'} --start 100 --output imagined.png",
+        f"python -c \"import memworld; print(memworld.WorldModel.open('{output / 'memory'}'))\"",
+    ]

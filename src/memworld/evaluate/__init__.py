@@ -1,0 +1,1 @@
+"""Honest evaluation: the protocol and the metrics of METHOD section 6."""

@@ -1,0 +1,120 @@
+"""The metrics of METHOD section 6, each from the truth and a prediction to one number a frame."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memworld.encoders import Encoder
+from memworld.episodes import EpisodeDataset
+from memworld.errors import MemworldError
+from memworld.gaussian import Latents, at_mean, kl
+from memworld.search import Query
+from memworld.search.exact import ExactIndex
+
+MOVING = 0.05
+"""A pixel moves where a channel differs by more than this from the median picture, of frames in [0, 1]."""
+
+
+def l1(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Mean absolute error of the whole frame in [0, 1]: uint8 (N, H, W, C) twice to float64 (N,)."""
+    return np.asarray(_absolute_error(true, predicted).mean((1, 2), dtype=np.float64))
+
+
+def moving_pixel_l1(true: np.ndarray, predicted: np.ndarray, median: np.ndarray) -> np.ndarray:
+    """Mean absolute error over the pixels where truth or prediction differs from the median picture.
+
+    A phantom costs as much as a miss. NaN for a frame in which nothing moves.
+
+    Args:
+        true: uint8 (N, H, W, C).
+        predicted: uint8 (N, H, W, C).
+        median: uint8 (H, W, C) median picture of the training data.
+
+    Returns:
+        float64 (N,), in [0, 1].
+    """
+    moving = _differs(true, median) | _differs(predicted, median)
+    total = (_absolute_error(true, predicted) * moving).sum((1, 2), dtype=np.float64)
+    count = moving.sum((1, 2))
+    return np.asarray(np.divide(total, count, out=np.full(len(true), np.nan), where=count > 0))
+
+
+def ssim(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Structural similarity of the whole frame: uint8 (N, H, W, C) twice to float64 (N,), 1 is best."""
+    # Here and not above: this import alone takes longer than all others together.
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    sides = [torch.from_numpy(f).permute(0, 3, 1, 2).float() / 255 for f in (predicted, true)]
+    values = structural_similarity_index_measure(sides[0], sides[1], data_range=1.0, reduction="none")
+    assert isinstance(values, Tensor)
+    return np.asarray(values.reshape(-1).double().numpy())
+
+
+def latent_kl(true: Latents, predicted: Latents) -> np.ndarray:
+    """KL(posterior of the true frame || predicted Gaussian) in nats: (N, D) twice to float64 (N,)."""
+    return np.asarray(kl(true.double(), predicted.double()).numpy())
+
+
+def _absolute_error(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """(N, H, W) mean over channels of the absolute difference of uint8 frames, in [0, 1]."""
+    difference = np.maximum(true, predicted) - np.minimum(true, predicted)
+    return np.asarray(difference.mean(3, dtype=np.float32) / 255)
+
+
+def _differs(frames: np.ndarray, median: np.ndarray) -> np.ndarray:
+    """(N, H, W) bool: where any channel is further than `MOVING` from the median picture."""
+    difference = np.maximum(frames, median) - np.minimum(frames, median)
+    return np.asarray((difference > MOVING * 255).any(3))
+
+
+def median_picture(dataset: EpisodeDataset, most: int = 2000) -> np.ndarray:
+    """The median picture of a data set, uint8 (H, W, C), from at most about `most` of its frames."""
+    stride = max(1, (dataset.steps + len(dataset)) // most)
+    frames = np.concatenate([episode.observations[::stride] for episode in dataset])
+    return np.asarray(np.median(frames, axis=0).round().astype(np.uint8))
+
+
+@dataclass(frozen=True, eq=False)
+class StateProbe:
+    """Reads the world's state from a latent: the mean state of the nearest training latents.
+
+    Attributes:
+        index: over the training latents' means.
+        states: (N, K) float32 their states.
+        names: the K state variables.
+        k: neighbours to average.
+    """
+
+    index: ExactIndex
+    states: np.ndarray
+    names: tuple[str, ...]
+    k: int = 5
+
+    @classmethod
+    def fit(cls, dataset: EpisodeDataset, encoder: Encoder, most: int = 20_000) -> "StateProbe":
+        """Encode (at most about `most` of) the frames of `dataset` beside their states.
+
+        Raises:
+            MemworldError: the data set has no states.
+        """
+        if not dataset.info.state_names:
+            raise MemworldError("the data set has no states to fit a probe on")
+        stride = max(1, (dataset.steps + len(dataset)) // most)
+        latents, states = [], []
+        for episode in dataset:
+            latents.append(encoder.encode(episode.observations[::stride])[0])
+            assert episode.states is not None  # EpisodeDataset checks it against state_names
+            states.append(episode.states[::stride])
+        mu = torch.cat(latents)
+        rows = torch.arange(len(mu))
+        index = ExactIndex(
+            "l2", at_mean(mu, torch.ones_like(mu)), rows, torch.zeros_like(rows), torch.zeros(len(mu), 1)
+        )
+        return cls(index, np.concatenate(states), dataset.info.state_names, min(cls.k, len(mu)))
+
+    def read(self, z: Tensor) -> np.ndarray:
+        """(N, D) latents to float32 (N, K) states."""
+        matches = self.index.nearest(Query(at_mean(z, torch.ones_like(z))), self.k)
+        return np.asarray(self.states[matches.rows.numpy()].mean(1))

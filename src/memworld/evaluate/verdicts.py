@@ -1,0 +1,90 @@
+"""What is wrong or did not hold, said plainly."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from memworld.encoders import Encoder
+from memworld.evaluate.metrics import StateProbe
+from memworld.evaluate.results import Table
+
+FEW_ACTIVE_UNITS = 4
+"""Fewer active latents than this are worth a warning."""
+
+LOW_SUPPORT = 0.95
+"""A support quantile above this is low support: memory itself is that far apart only in 1 case of 20."""
+
+_NOT_UNDER_TEST = ("encoder_bound", "persistence", "data_mean", "oracle")
+
+
+def warnings_about(
+    table: Table,
+    encoder: Encoder,
+    support: Mapping[str, Sequence[np.ndarray]],
+    horizons: Sequence[int],
+    probe: StateProbe | None,
+) -> Iterator[str]:
+    """Plain sentences: collapse, low support, metrics that say nothing, methods that do not beat persistence.
+
+    Args:
+        table: all numbers.
+        encoder: the encoder behind them.
+        support: per search method, (S, T) support quantiles of each held-out episode.
+        horizons: steps ahead to speak about.
+        probe: the state probe, if the world shows its state.
+    """
+    if encoder.active_units < FEW_ACTIVE_UNITS:
+        yield (
+            f"The encoder is close to collapse: {encoder.active_units} active units. "
+            "Whole-frame errors say nothing here."
+        )
+    if table.rows[0].n == 1:
+        yield "There is one held-out episode, so no interval can be given: hold out more."
+    for label, quantiles in support.items():
+        share = float(np.mean(np.concatenate(quantiles) > LOW_SUPPORT))
+        if share > 0.1:
+            yield (
+                f"{label}: {share:.0%} of the predictions have low support "
+                "(further from memory than 95% of memory is from itself)."
+            )
+    if probe is not None:
+        yield from _state_probe_warning(table, horizons)
+    for method, mode in table.methods:
+        if method not in _NOT_UNDER_TEST:
+            yield from _persistence_warning(table, method, mode, horizons)
+
+
+def _persistence_warning(table: Table, method: str, mode: str, horizons: Sequence[int]) -> Iterator[str]:
+    """Name the horizons at which a method is not below persistence on what moves."""
+    lost, open_ = [], []
+    for horizon in horizons:
+        row = table.get(method, mode, "moving_pixel_l1_minus_persistence", horizon)
+        if row is None:
+            continue
+        if row.value >= 0:
+            lost.append(f"t={horizon}")
+        elif not row.high < 0:
+            open_.append(f"t={horizon}")
+    label = f"{method} {mode}".strip()
+    if lost:
+        yield f"{label} does not beat persistence on moving pixels at {', '.join(lost)}."
+    if open_:
+        yield (
+            f"{label}: whether it beats persistence on moving pixels is undecided at {', '.join(open_)} "
+            "(the interval reaches 0)."
+        )
+
+
+def _state_probe_warning(table: Table, horizons: Sequence[int]) -> Iterator[str]:
+    """Say so where the probe's own floor is not well below persistence's error."""
+    weak = []
+    for horizon in horizons:
+        floor = table.get("encoder_bound", "", "state_error", horizon)
+        persistence = table.get("persistence", "", "state_error", horizon)
+        if floor is not None and persistence is not None and floor.value > 0.7 * persistence.value:
+            weak.append(f"t={horizon} ({floor.value:.2f} against {persistence.value:.2f})")
+    if weak:
+        yield (
+            f"state_error says little at {', '.join(weak)}: the probe's own floor is not well below "
+            "persistence's error."
+        )

@@ -1,0 +1,123 @@
+"""Diagonal Gaussians and the distances between them, literally as the formulas read.
+
+These functions are the reference: every fast path in `search` must agree with them.
+`sigma` is a standard deviation everywhere.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memworld.errors import MemworldError
+
+SIGMA_FLOOR = 1e-3
+"""Smallest standard deviation of a predicted Gaussian: identical successors would have 0, and no KL."""
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """Gaussians N(mu, diag(sigma^2)) with one sample of each (METHOD section 1).
+
+    The same record holds encoded frames, memory rows, queries and predictions.
+
+    Attributes:
+        mu: (..., D) means.
+        sigma: (..., D) standard deviations, above 0.
+        z: (..., D) one sample of each Gaussian, drawn once.
+    """
+
+    mu: Tensor
+    sigma: Tensor
+    z: Tensor
+
+    def __post_init__(self) -> None:
+        assert self.mu.shape == self.sigma.shape == self.z.shape, (self.mu.shape, self.sigma.shape, self.z.shape)
+
+    def __getitem__(self, index: object) -> "Latents":
+        return Latents(self.mu[index], self.sigma[index], self.z[index])  # type: ignore[index]
+
+    def __len__(self) -> int:
+        return len(self.mu)
+
+    @property
+    def dim(self) -> int:
+        """D, the number of latent variables."""
+        return self.mu.shape[-1]
+
+    def double(self) -> "Latents":
+        """The same in float64."""
+        return Latents(self.mu.double(), self.sigma.double(), self.z.double())
+
+    def check(self, what: str) -> "Latents":
+        """Return self if every number is finite and every sigma above 0.
+
+        Raises:
+            MemworldError: otherwise; the message calls the latents `what`.
+        """
+        for name, values in (("mu", self.mu), ("sigma", self.sigma), ("z", self.z)):
+            if not bool(torch.isfinite(values).all()):
+                raise MemworldError(f"{what}: {name} holds NaN or infinity: encode again with a sound encoder")
+        if bool((self.sigma <= 0).any()):
+            raise MemworldError(f"{what}: sigma must be above 0, found {float(self.sigma.min()):g}")
+        return self
+
+
+def draw(mu: Tensor, sigma: Tensor, generator: torch.Generator) -> Latents:
+    """Latents whose z is one new sample of N(mu, diag(sigma^2)); mu and sigma (..., D)."""
+    noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype)
+    return Latents(mu, sigma, mu + sigma * noise.to(mu.device))
+
+
+def at_mean(mu: Tensor, sigma: Tensor) -> Latents:
+    """Latents whose z is the mean: what deterministic predictions hand on; mu and sigma (..., D)."""
+    return Latents(mu, sigma, mu)
+
+
+def concatenate(parts: list[Latents]) -> Latents:
+    """Join latents along their first axis."""
+    return Latents(*(torch.cat([getattr(p, name) for p in parts]) for name in ("mu", "sigma", "z")))
+
+
+def stack(parts: list[Latents], dim: int) -> Latents:
+    """Stack latents along a new axis `dim`."""
+    return Latents(*(torch.stack([getattr(p, name) for p in parts], dim) for name in ("mu", "sigma", "z")))
+
+
+def kl(p: Latents, q: Latents) -> Tensor:
+    """KL(p || q) in nats, summed over the last axis; p and q broadcast to (..., D), the result is (...)."""
+    ratio = torch.log(q.sigma / p.sigma)
+    return (ratio + (p.sigma**2 + (p.mu - q.mu) ** 2) / (2 * q.sigma**2) - 0.5).sum(-1)
+
+
+def l2(query: Latents, stored: Latents) -> Tensor:
+    """Squared Euclidean distance between samples z, summed over the last axis; broadcasts like `kl`."""
+    return ((query.z - stored.z) ** 2).sum(-1)
+
+
+def kl_stored_query(query: Latents, stored: Latents) -> Tensor:
+    """KL(stored || query), the published direction (METHOD section 2)."""
+    return kl(stored, query)
+
+
+def kl_query_stored(query: Latents, stored: Latents) -> Tensor:
+    """KL(query || stored), the other direction."""
+    return kl(query, stored)
+
+
+Distance = Callable[[Latents, Latents], Tensor]
+
+DISTANCES: dict[str, Distance] = {"l2": l2, "kl_stored_query": kl_stored_query, "kl_query_stored": kl_query_stored}
+"""Every metric by its name: (query, stored) -> distance, broadcasting over leading axes."""
+
+
+def distance_named(metric: str) -> Distance:
+    """The distance called `metric`.
+
+    Raises:
+        MemworldError: there is none of that name.
+    """
+    if metric not in DISTANCES:
+        raise MemworldError(f"unknown metric {metric!r}: use one of {', '.join(DISTANCES)}")
+    return DISTANCES[metric]

@@ -1,0 +1,130 @@
+"""What is in a memory or a data set: counts, actions, rewards, and how well it covers its own latent space."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from memworld.actions import describe_actions
+from memworld.episodes import EpisodeDataset
+from memworld.formats import open_dataset
+from memworld.gaussian import Latents, at_mean
+from memworld.memory import Memory, Rows
+from memworld.memory_files import INDEX, open_memory
+from memworld.search import Query
+from memworld.search.exact import ExactIndex
+
+_STEPS = 5
+"""Coverage asks for another moment nearer than the world moves in this many steps."""
+
+
+def inspect_memory(memory: Memory, samples: int = 512, seed: int = 0) -> dict[str, Any]:
+    """Describe a memory in plain JSON values.
+
+    `coverage` says how much of memory is backed by other episodes: `covered` is the share of
+    sampled rows with a row of another episode nearer than the latent means typically move in five
+    steps. It is null for a memory of one episode.
+
+    Raises:
+        MemworldError: the memory is empty.
+    """
+    rows = memory.rows
+    lengths = np.array([e.entry.steps for e in memory.episodes])
+    rewards = np.concatenate([e.rewards for e in memory.episodes])
+    returns = np.array([e.rewards.sum() for e in memory.episodes])
+    actions = np.concatenate([e.actions for e in memory.episodes])
+    names = memory.info.action_names
+    return {
+        "world": memory.info.world,
+        "episodes": len(memory.episodes),
+        "transitions": memory.steps,
+        "rows": len(memory),
+        "steps_per_episode": _spread(lengths),
+        "observation_shape": list(memory.info.observation_shape),
+        "frames_kept": memory.keep_frames,
+        "action_space": str(memory.info.action_space),
+        "actions": describe_actions(actions, memory.info.action_space),
+        "action_names": list(names),
+        "rewards": {
+            "min": float(rewards.min()),
+            "mean": float(rewards.mean()),
+            "max": float(rewards.max()),
+            "steps_with_reward": int((rewards != 0).sum()),
+        },
+        "returns": _spread(returns),
+        "terminated_episodes": int(sum(e.terminations[-1] for e in memory.episodes)),
+        "truncated_episodes": int(sum(e.truncations[-1] for e in memory.episodes)),
+        "encoder": memory.encoder_fingerprint,
+        "latent_shape": list(memory.latent_shape),
+        "coverage": _coverage(rows, samples, seed),
+        "bytes": {
+            "latents": 3 * 4 * rows.latents.mu.numel(),
+            "frames": sum(0 if e.frames is None else e.frames.nbytes for e in memory.episodes),
+        },
+        "episode_ids": list(memory.ids),
+    }
+
+
+def _coverage(rows: Rows, samples: int, seed: int) -> dict[str, float] | None:
+    if int(rows.episodes[-1]) == 0:
+        return None
+    # The means alone: a sample's own noise is no distance that the world has moved.
+    means = at_mean(rows.latents.mu, rows.latents.sigma)
+    chosen = rows.candidates
+    index = ExactIndex("l2", means[chosen], chosen, rows.episodes[chosen], rows.actions[chosen])
+    picked = chosen[torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))[:samples]]
+    nearest = index.nearest(Query(means[picked], exclude_episode=rows.episodes[picked]), 1).distances[:, 0]
+    moved = _moved(rows, means)
+    return {
+        "covered": float((nearest <= moved).double().mean()),
+        "nearest_of_another_episode": float(nearest.median().sqrt()),
+        "moved_in_5_steps": float(moved) ** 0.5,
+    }
+
+
+def _moved(rows: Rows, means: Latents) -> torch.Tensor:
+    """The median squared distance between latent means `_STEPS` apart in one episode."""
+    later = torch.arange(_STEPS, len(rows.steps))
+    same = rows.episodes[later] == rows.episodes[later - _STEPS]
+    if not bool(same.any()):
+        return torch.tensor(0.0)
+    change = means.mu[later[same]] - means.mu[later[same] - _STEPS]
+    return (change**2).sum(1).median()
+
+
+def inspect_path(path: Path) -> dict[str, Any]:
+    """Describe the memory or the data set at `path`.
+
+    Raises:
+        MemworldError: it is neither.
+    """
+    if (path / INDEX).exists():
+        return inspect_memory(open_memory(path))
+    return inspect_dataset(open_dataset(path))
+
+
+def inspect_dataset(dataset: EpisodeDataset) -> dict[str, Any]:
+    """Describe a data set in plain JSON values, one episode in memory at a time."""
+    lengths = np.array([entry.steps for entry in dataset.entries])
+    returns, actions = [], []
+    for episode in dataset:
+        returns.append(float(episode.rewards.sum()))
+        actions.append(episode.actions)
+    return {
+        "world": dataset.info.world,
+        "episodes": len(dataset),
+        "transitions": dataset.steps,
+        "steps_per_episode": _spread(lengths),
+        "observation_shape": list(dataset.info.observation_shape),
+        "action_space": str(dataset.info.action_space),
+        "actions": describe_actions(np.concatenate(actions), dataset.info.action_space),
+        "action_names": list(dataset.info.action_names),
+        "returns": _spread(np.array(returns)),
+        "state_names": list(dataset.info.state_names),
+        "episode_ids": list(dataset.ids),
+    }
+
+
+def _spread(values: np.ndarray) -> dict[str, float]:
+    return {"min": float(values.min()), "median": float(np.median(values)), "max": float(values.max())}

@@ -1,0 +1,263 @@
+"""The main job: from a world to a report, stage by stage, each resumable."""
+
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from memworld.config import RunConfig
+from memworld.encoders import Encoder
+from memworld.encoders.training import train_vae
+from memworld.episodes import EpisodeDataset
+from memworld.errors import MemworldError
+from memworld.evaluate.protocol import EvaluationConfig, evaluate
+from memworld.evaluate.results import Evaluation, write_metrics
+from memworld.formats import open_dataset
+from memworld.imagine import Mode, Rollout
+from memworld.memory import Memory
+from memworld.record import record
+from memworld.remember import remember
+from memworld.report import write_report
+from memworld.storage import OnExisting, prepare_folder, read_json, to_json, write_json, write_picture
+from memworld.world_model import WorldModel
+from memworld.worlds import open_world
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What a run gives.
+
+    Attributes:
+        evaluation: numbers, pictures and warnings.
+        stages: seconds per stage; a stage that was finished before counts what this call spent on it.
+        report: the report's path.
+    """
+
+    evaluation: Evaluation
+    stages: dict[str, float]
+    report: Path
+
+
+def run(config: RunConfig, output: Path, on_existing: OnExisting = "error", progress: bool = False) -> RunResult:
+    """Record, train, remember, evaluate, report.
+
+    The folder `output` then holds `config.json`, `episodes/`, `encoder/`, `memory/` (with its
+    encoder in `memory/encoder/`), `metrics.parquet`, `timing.json` and `report.html`.
+
+    Args:
+        config: all settings.
+        output: the run's folder.
+        on_existing: `resume` goes on where an earlier call with the same settings stopped.
+        progress: whether to show progress bars.
+
+    Raises:
+        MemworldError: the folder cannot be used or holds a run of other settings, or a stage fails.
+    """
+    _begin(config, output, on_existing)
+    stages: dict[str, float] = {}
+    with _timed(stages, "record"):
+        recording = config.recording
+        episodes = record(
+            open_world(recording.world),
+            recording.policy,
+            output / "episodes",
+            episodes=recording.episodes,
+            max_steps=recording.max_steps,
+            seed=config.seed,
+            skills=recording.skills,
+            random_start=recording.random_start,
+            on_existing="resume",
+            progress=progress,
+        )
+    training, held_out = episodes.split(config.held_out, config.seed)
+    with _timed(stages, "train"):
+        trained = train_vae(
+            training, held_out, output / "encoder", config.vae, config.training, on_existing="resume", progress=progress
+        )
+    with _timed(stages, "remember"):
+        memory = remember(
+            training,
+            trained.encoder,
+            output / "memory",
+            seed=config.seed,
+            keep_frames=config.keep_frames,
+            on_existing="resume",
+            progress=progress,
+        )
+    return measure(
+        trained.encoder,
+        memory,
+        training,
+        held_out,
+        config.evaluation,
+        output,
+        stages,
+        command=_command(config, output),
+        progress=progress,
+    )
+
+
+def measure(
+    encoder: Encoder,
+    memory: Memory,
+    training: EpisodeDataset,
+    held_out: EpisodeDataset,
+    config: EvaluationConfig,
+    output: Path,
+    stages: dict[str, float],
+    *,
+    command: str,
+    progress: bool = False,
+) -> RunResult:
+    """Evaluate and write `metrics.parquet`, `timing.json` and `report.html` into the folder `output`.
+
+    Args:
+        encoder: the memory's encoder.
+        memory: what is searched.
+        training: the memory's episodes.
+        held_out: episodes that nothing has seen.
+        config: what to evaluate.
+        output: an existing folder with a `config.json`.
+        stages: seconds of the stages before; the new ones are added.
+        command: makes the report again; printed in it.
+        progress: whether to show a progress bar.
+    """
+    with _timed(stages, "evaluate"):
+        evaluation = evaluate(encoder, memory, training, held_out, config, progress=progress)
+        write_metrics(output / "metrics.parquet", evaluation.table.rows)
+    report = output / "report.html"
+    with _timed(stages, "report"):
+        settings = read_json(output / "config.json", "run")
+        title = f"memworld: {memory.info.world or 'recorded episodes'}"
+        write_report(report, evaluation, title=title, config=settings, stages=stages, command=command)
+    write_json(
+        output / "timing.json",
+        {"stages_seconds": stages, "methods": [asdict(t) for t in evaluation.timings], "versions": versions()},
+    )
+    return RunResult(evaluation, stages, report)
+
+
+def evaluate_memory(
+    memory_path: Path,
+    data: Path,
+    config: EvaluationConfig,
+    output: Path,
+    on_existing: OnExisting = "error",
+    progress: bool = False,
+) -> RunResult:
+    """Evaluate a stored memory on the episodes of `data` that it does not hold.
+
+    Those that it does hold give the data mean, the median picture and the state probe.
+
+    Raises:
+        MemworldError: nothing is held out or nothing is shared, or a folder cannot be used.
+    """
+    world = WorldModel.open(memory_path)
+    dataset = open_dataset(data)
+    training = dataset.subset([i for i in dataset.ids if i in world.memory.ids])
+    held_out = dataset.subset([i for i in dataset.ids if i not in world.memory.ids])
+    if len(training) == 0 or len(held_out) == 0:
+        raise MemworldError(
+            f"{data} has {len(training)} episodes that are in the memory and {len(held_out)} that are not: "
+            "an evaluation needs both"
+        )
+    settings = {"memory": str(memory_path), "data": str(data), "evaluation": to_json(config), "seed": config.seed}
+    begin_run(settings, output, on_existing)
+    command = f"memworld evaluate {memory_path} {data} --output {output} --seed {config.seed} --overwrite"
+    return measure(
+        world.encoder, world.memory, training, held_out, config, output, {}, command=command, progress=progress
+    )
+
+
+def imagine_from(
+    world: WorldModel,
+    data: Path,
+    episode_id: str | None,
+    start: int,
+    horizon: int,
+    mode: Mode,
+    seed: int,
+    picture: Path | None,
+) -> Rollout:
+    """Imagine what follows step `start` of a recorded episode under its own actions.
+
+    Args:
+        world: the world model.
+        data: the recorded episodes.
+        episode_id: which; None takes the first that memory does not hold.
+        start: step to start from.
+        horizon: steps to imagine.
+        mode: `requery` or `follow`.
+        seed: of all sampling.
+        picture: where to write a PNG, the truth above the imagination; None writes none.
+
+    Raises:
+        MemworldError: no such episode, or it ends before `start + horizon`.
+    """
+    dataset = open_dataset(data)
+    if episode_id is None:
+        unseen = [i for i in dataset.ids if i not in world.memory.ids]
+        episode_id = (unseen or list(dataset.ids))[0]
+    episode = dataset.load(episode_id)
+    if horizon < 1:
+        raise MemworldError(f"horizon is {horizon}: give at least 1")
+    if start + horizon > len(episode):
+        raise MemworldError(
+            f"episode {episode_id} has {len(episode)} steps, too few for {horizon} from step {start}: "
+            "start earlier or imagine fewer"
+        )
+    rollout = world.imagine(
+        episode.observations[start], episode.actions[None, start : start + horizon], mode=mode, seed=seed
+    )
+    if picture is not None:
+        assert rollout.frames is not None  # decode=True
+        truth = episode.observations[start + 1 : start + horizon + 1]
+        write_picture(picture, [truth, rollout.frames[0]])
+    return rollout
+
+
+def versions() -> dict[str, str]:
+    """What the numbers were made with."""
+    from memworld import __version__
+
+    return {"memworld": __version__, "python": platform.python_version(), "torch": torch.__version__}
+
+
+def begin_run(settings: dict[str, Any], output: Path, on_existing: OnExisting) -> None:
+    """Make the run's folder and write its `config.json`, or check that it is a run of the same settings.
+
+    Raises:
+        MemworldError: the folder cannot be used, or holds a run of other settings.
+    """
+    prepare_folder(output, on_existing, marker="config.json")
+    path = output / "config.json"
+    if not path.exists():
+        write_json(path, settings)
+        return
+    stored = read_json(path, "run")
+    if stored != settings:
+        changed = [k for k in settings if not isinstance(stored, dict) or stored.get(k) != settings[k]]
+        raise MemworldError(
+            f"{output} holds a run of other settings (they differ in {', '.join(changed) or 'unknown settings'}): "
+            "name another folder, or use --overwrite"
+        )
+
+
+def _begin(config: RunConfig, output: Path, on_existing: OnExisting) -> None:
+    begin_run(to_json(config), output, on_existing)
+
+
+def _command(config: RunConfig, output: Path) -> str:
+    return f"memworld demo --output {output} --world {config.recording.world} --seed {config.seed} --overwrite"
+
+
+@contextmanager
+def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    stages[name] = round(time.perf_counter() - began, 2)

@@ -1,0 +1,259 @@
+"""Record episodes: drive a world with a policy and write each episode as soon as it ends."""
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import gymnasium
+import numpy as np
+from tqdm import tqdm
+
+from memworld.actions import ActionSpace, as_actions, supported_space
+from memworld.episodes import DatasetInfo, Episode, EpisodeDataset
+from memworld.errors import MemworldError
+from memworld.formats.npz import NpzWriter, open_npz
+from memworld.storage import OnExisting
+from memworld.worlds import World
+from memworld.worlds.policies import Policy, PolicyFactory, check_skill, random_policy, skilled
+
+_log = logging.getLogger(__name__)
+
+
+def record(
+    world: World,
+    policy: str | Policy,
+    output: str | Path,
+    *,
+    episodes: int,
+    max_steps: int,
+    seed: int = 0,
+    skills: Sequence[float] = (1.0,),
+    random_start: int = 30,
+    on_existing: OnExisting = "error",
+    progress: bool = False,
+) -> EpisodeDataset:
+    """Play episodes and write them in the npz format, one at a time.
+
+    An interrupt keeps the finished episodes, and `on_existing="resume"` then makes those that an
+    uninterrupted run would have made: each depends on `seed` and its number only.
+
+    Args:
+        world: where to play.
+        policy: name of one of the world's policies, "module:function" (see `load_policy`), or a
+            function `f(observation, info) -> action`.
+        output: folder to write to.
+        episodes: how many to play.
+        max_steps: of an episode; one that is cut there is marked as truncated.
+        seed: of everything that depends on chance.
+        skills: in [0, 1], taken in turn by the episodes; 1 follows the policy, lower ones replace a
+            share `1 - skill` of the play by random actions that are held for several steps.
+        random_start: play up to this many steps of held random actions before recording begins; how
+            many is drawn for each episode.
+        on_existing: what to do if `output` holds something, see `storage.prepare_folder`.
+        progress: show a progress bar with each episode's return.
+
+    Returns:
+        The data set in `output`. Each episode's `source` names the world, its frameskip, the
+        policy, skill, seed, number of random steps before it and limit of steps.
+
+    Raises:
+        MemworldError: a number out of its range, an unknown policy, a policy's action outside the
+            space, or `output` exists, cannot be written, or was begun with other settings. What
+            the policy itself raises passes through.
+    """
+    for name, value, least in (
+        ("episodes", episodes, 1),
+        ("max_steps", max_steps, 1),
+        ("seed", seed, 0),
+        ("random_start", random_start, 0),
+    ):
+        if value < least:
+            raise MemworldError(f"{name} is {value}: use at least {least}")
+    if not skills:
+        raise MemworldError("skills is empty: give at least one, such as 1.0")
+    cycle = [check_skill(float(skill)) for skill in skills]
+    factory, policy_name = _find_policy(world, policy)
+    settings = {"world": world.name, "frameskip": world.frameskip, "policy": policy_name, "max_steps": max_steps}
+
+    def plan(index: int) -> "_Plan":
+        return _Plan.draw(index, seed, cycle[index % len(cycle)], random_start, settings)
+
+    env = world.make()
+    try:
+        writer = NpzWriter(output, _dataset_info(world, env), on_existing)
+        stored = open_npz(output).entries
+        for index, entry in enumerate(stored):
+            _check_resumable(output, entry.id, entry.source, plan(index))
+        with tqdm(total=episodes, initial=len(stored), unit="episode", disable=not progress) as bar:
+            for index in range(len(stored), episodes):
+                episode = _play(env, world, factory, plan(index), max_steps)
+                writer.append(episode)
+                gained = float(episode.rewards.sum())
+                _log.info("recorded %s: %d steps, return %g", episode.id, len(episode), gained)
+                bar.set_postfix({"return": gained, "steps": len(episode)}, refresh=False)
+                bar.update()
+    finally:
+        env.close()
+    return open_npz(output)
+
+
+def load_policy(spec: str) -> Policy:
+    """Import a policy.
+
+    Args:
+        spec: "module:function". The module is looked for as `import` does, and in the current
+            folder. The function is called once a step as `function(observation, info) -> action`
+            with the observation, uint8 (H, W, C), and the info that the environment returned last;
+            the action must lie in the world's action space. It is the same function in all
+            episodes: what it remembers from one episode is there in the next.
+
+    Raises:
+        MemworldError: no such module or function, the module cannot be imported, or what is named
+            cannot be called.
+    """
+    module_name, colon, function_name = spec.partition(":")
+    if not (colon and module_name and function_name):
+        raise MemworldError(f"policy {spec!r} is not of the form module:function, such as my_policies:act")
+    # A program that was installed does not look there by itself; at the end it can hide nothing.
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # a module's own code may raise anything
+        raise MemworldError(
+            f"policy {spec!r}: cannot import {module_name} ({type(error).__name__}: {' '.join(str(error).split())}): "
+            "check its name, and run from its folder or install it"
+        ) from error
+    policy: Any = getattr(module, function_name, None)
+    if policy is None:
+        raise MemworldError(f"policy {spec!r}: {module_name} has no {function_name}: check the name after the colon")
+    if not callable(policy):
+        raise MemworldError(
+            f"policy {spec!r} is of type {type(policy).__name__} and cannot be called: "
+            "name a function f(observation, info) -> action"
+        )
+    return cast(Policy, policy)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """All that is decided on an episode before it is played."""
+
+    id: str
+    skill: float
+    start: int
+    env_seed: int
+    rng: np.random.Generator
+    source: dict[str, Any]
+
+    @classmethod
+    def draw(cls, index: int, seed: int, skill: float, random_start: int, settings: dict[str, Any]) -> "_Plan":
+        rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
+        env_seed = int(rng.integers(2**31))
+        start = int(rng.integers(random_start, endpoint=True))
+        source = {**settings, "skill": skill, "seed": seed, "random_start": start}
+        return cls(f"seed{seed}-{index:05d}", skill, start, env_seed, rng, source)
+
+
+def _find_policy(world: World, policy: str | Policy) -> tuple[PolicyFactory, str]:
+    """The factory of what a caller of `record` named, and the name to note."""
+    if not isinstance(policy, str):
+        name = f"{policy.__module__}:{getattr(policy, '__qualname__', type(policy).__qualname__)}"
+        return skilled(lambda action_space, rng: policy), name
+    if policy in world.policies:
+        return world.policies[policy], policy
+    if ":" in policy:
+        own = load_policy(policy)
+        return skilled(lambda action_space, rng: own), policy
+    raise MemworldError(
+        f"{world.name} has no policy {policy!r}: use {', '.join(world.policies)}, or your own as module:function"
+    )
+
+
+def _dataset_info(world: World, env: gymnasium.Env[np.ndarray, Any]) -> DatasetInfo:
+    assert env.observation_space.shape is not None
+    height, width, channels = env.observation_space.shape
+    space = supported_space(env.action_space)
+    return DatasetInfo((height, width, channels), space, world.name, world.state_names, world.action_names)
+
+
+def _check_resumable(output: str | Path, episode_id: str, source: Any, plan: _Plan) -> None:
+    """Raise unless the stored episode is the one that this run would have made in its place."""
+    for name, value in {"id": plan.id, **plan.source}.items():
+        found = episode_id if name == "id" else source.get(name)
+        if found != value:
+            raise MemworldError(
+                f"{output} has episode {episode_id} with {name} {found!r}, this run makes it with {value!r}: "
+                "resume with the same settings, or write to another folder"
+            )
+
+
+def _play(
+    env: gymnasium.Env[np.ndarray, Any], world: World, factory: PolicyFactory, plan: _Plan, max_steps: int
+) -> Episode:
+    """Play one episode."""
+    space = supported_space(env.action_space)
+    start_rng, policy_rng = plan.rng.spawn(2)
+    observation, info = _random_start(env, space, start_rng, plan)
+    policy = factory(space, policy_rng, plan.skill)
+    observations, states = [np.array(observation)], [_state(world, info)]
+    actions: list[np.ndarray] = []
+    rewards: list[float] = []
+    terminated = truncated = False
+    while not (terminated or truncated):
+        action = _check_action(policy(observation, info), space, plan, len(actions))
+        observation, reward, terminated, truncated, info = env.step(action)
+        observations.append(np.array(observation))
+        states.append(_state(world, info))
+        actions.append(action)
+        rewards.append(float(reward))
+        truncated = truncated or (len(actions) == max_steps and not terminated)
+    last = np.arange(len(actions)) == len(actions) - 1
+    return Episode(
+        plan.id,
+        np.stack(observations),
+        np.stack(actions),
+        np.array(rewards, np.float32),
+        last & terminated,
+        last & truncated,
+        np.stack(states) if world.state_names else None,
+        plan.source,
+    )
+
+
+def _random_start(
+    env: gymnasium.Env[np.ndarray, Any], space: ActionSpace, rng: np.random.Generator, plan: _Plan
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Reset and take the random steps before the recording; a game that ends in them starts over."""
+    observation, info = env.reset(seed=plan.env_seed)
+    chance = skilled(random_policy)(space, rng, 0.0)
+    for _ in range(plan.start):
+        observation, _, terminated, truncated, info = env.step(chance(observation, info))
+        if terminated or truncated:
+            observation, info = env.reset()
+    return observation, info
+
+
+def _state(world: World, info: dict[str, Any]) -> np.ndarray:
+    return np.array(info["state"] if world.state_names else (), np.float32)
+
+
+def _check_action(action: Any, space: ActionSpace, plan: _Plan, step: int) -> np.ndarray:
+    """A policy's action in the stored form.
+
+    Raises:
+        MemworldError: it is not one action of the space.
+    """
+    try:
+        stored = as_actions(action, space)
+        if stored.shape != space.shape:
+            raise MemworldError(f"it has shape {stored.shape}, one action of {space} has {space.shape}")
+    except (MemworldError, ValueError) as error:
+        raise MemworldError(
+            f"policy {plan.source['policy']} returned a bad action at step {step} of episode {plan.id}: {error}"
+        ) from error
+    return stored

@@ -1,0 +1,61 @@
+"""Remember episodes: encode them into a memory on disk, one at a time."""
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from memworld.encoders import Encoder
+from memworld.episodes import EpisodeDataset
+from memworld.errors import MemworldError
+from memworld.memory import Memory
+from memworld.memory_files import INDEX, check_same_memory, open_memory, sync_memory
+from memworld.storage import OnExisting, prepare_folder
+
+
+def remember(
+    dataset: EpisodeDataset,
+    encoder: Encoder,
+    output: str | Path,
+    *,
+    seed: int = 0,
+    keep_frames: bool = True,
+    on_existing: OnExisting = "error",
+    progress: bool = False,
+) -> Memory:
+    """Encode episodes into the memory in the folder `output`, with its encoder beside it.
+
+    Each episode is stored as soon as it is encoded, so an interrupt keeps the finished ones, and
+    `on_existing="resume"` adds those that are missing. The same call adds new episodes later.
+
+    Args:
+        dataset: the episodes.
+        encoder: encodes them.
+        output: the memory's folder.
+        seed: of the one sample z of each posterior.
+        keep_frames: whether to keep the frames, so that retrieved moments can be shown.
+        on_existing: what to do if the folder holds something, see `storage.prepare_folder`.
+        progress: show a progress bar.
+
+    Raises:
+        MemworldError: no episodes, an encoder that collapsed or takes other frames, a folder that
+            cannot be used, or one that holds a memory of other settings.
+    """
+    if len(dataset) == 0:
+        raise MemworldError("no episodes to remember: give at least one")
+    memory = Memory(dataset.info, encoder, seed, keep_frames)
+    output = Path(output)
+    prepare_folder(output, on_existing, marker=INDEX)
+    if (output / INDEX).exists():
+        stored = open_memory(output)
+        check_same_memory(output, stored, memory)
+        memory = stored
+    else:
+        # The list is written first, so that the folder is known as a memory's after an interrupt.
+        sync_memory(memory, output, set())
+    encoder.save(output / "encoder")
+    ids = set(memory.ids)
+    for episode_id in tqdm(dataset.ids, desc="remember", unit="episode", disable=not progress):
+        if episode_id not in ids:
+            memory.append(dataset.load(episode_id), encoder)
+            ids = sync_memory(memory, output, ids)
+    return memory

@@ -1,0 +1,51 @@
+"""How well memory supports a query: its distance among those that memory has to itself.
+
+The yardstick is the leave-one-episode-out distance: how far recorded moments are from the nearest
+moment of any other episode (METHOD section 6).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memworld.memory import Rows
+from memworld.search import Index, Query
+
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """Leave-one-episode-out distances of a memory under one metric.
+
+    Attributes:
+        distances: (S,) float64, ascending; empty if the memory has a single episode.
+    """
+
+    distances: Tensor
+
+    @property
+    def typical(self) -> float:
+        """The median distance, the unit in which soft conditioning is measured; 1 without one."""
+        return float(self.distances.median()) if len(self.distances) else 1.0
+
+    def quantile(self, distances: Tensor) -> Tensor:
+        """The share of leave-one-episode-out distances below each of `distances`, same shape, float64.
+
+        0 is closer than memory is to itself, 1 is further than it ever is; NaN where memory has a
+        single episode and therefore no yardstick.
+        """
+        if len(self.distances) == 0:
+            return torch.full_like(distances, torch.nan, dtype=torch.float64)
+        below = torch.searchsorted(self.distances, distances.double().contiguous())
+        return below.double() / len(self.distances)
+
+
+def calibrate(index: Index, rows: Rows, samples: int = 512, seed: int = 0) -> Support:
+    """Measure leave-one-episode-out distances on `samples` random rows (all, if there are fewer)."""
+    candidates = rows.candidates
+    if int(rows.episodes[-1]) == 0:
+        return Support(torch.empty(0, dtype=torch.float64))
+    order = torch.randperm(len(candidates), generator=torch.Generator().manual_seed(seed))
+    chosen = candidates[order[:samples]]
+    query = Query(rows.latents[chosen], exclude_episode=rows.episodes[chosen])
+    return Support(index.nearest(query, 1).distances[:, 0].sort().values)

@@ -1,0 +1,129 @@
+"""Atari 2600 games as Gymnasium environments, run by ale-py without chance: no sticky actions."""
+
+from types import ModuleType
+from typing import Any
+
+import gymnasium
+import numpy as np
+from PIL import Image
+
+from memworld.actions import as_actions
+from memworld.errors import MemworldError
+
+SIZE = 64
+FRAMESKIP = 4
+
+# Addresses of state variables in the console's 128 bytes of RAM. A value is the pixel position on
+# the 210 x 160 screen plus a constant, or, for Freeway's player, which counts from below, minus it.
+STATE_ADDRESSES: dict[str, dict[str, int]] = {
+    "pong": {"ball_x": 49, "ball_y": 54, "player_y": 51, "opponent_y": 50},
+    # Lane 1 is the lowest, the first that the player has to cross.
+    "freeway": {"player_y": 14, **{f"car_{lane}_x": 107 + lane for lane in range(1, 11)}},
+}
+
+# ale-py holds these too, but they have no game for one player, and loading one ends the process.
+_TWO_PLAYERS_ONLY = {"combat", "joust", "maze_craze", "warlords"}
+
+
+def rom_names() -> list[str]:
+    """Names of the games that can be played, in order.
+
+    Raises:
+        MemworldError: ale-py is not installed.
+    """
+    return sorted(set(_ale_py().roms.get_all_rom_ids()) - _TWO_PLAYERS_ONLY)
+
+
+class AtariEnv(gymnasium.Env[np.ndarray, Any]):
+    """One game.
+
+    Observations are uint8 (64, 64, 3), the screen reduced by averaging over areas. Actions are those
+    that have an effect in this game, as `Discrete`. `info["state"]` is float32 (S,), the variables of
+    `STATE_ADDRESSES`, with S of 0 for a game that has none there. The reward is the game's score.
+
+    Nothing in a game depends on chance: every episode starts in the same state, whatever the seed,
+    and the same actions give the same frames and states.
+    """
+
+    action_space: gymnasium.spaces.Discrete
+
+    def __init__(self, rom: str, frameskip: int = FRAMESKIP) -> None:
+        """Load a game.
+
+        Args:
+            rom: one of `rom_names()`.
+            frameskip: frames of the game for which an action is held, and that a step takes.
+
+        Raises:
+            MemworldError: unknown game, `frameskip` below 1, or ale-py is not installed.
+        """
+        if rom not in rom_names():
+            raise MemworldError(f"ale-py has no game {rom!r} for one player: use one of memworld.worlds.world_names()")
+        if frameskip < 1:
+            raise MemworldError(f"frameskip is {frameskip}: use at least 1")
+        ale_py = _ale_py()
+        self._frameskip = frameskip
+        self._ale = ale_py.ALEInterface()
+        # The default seed is the time.
+        self._ale.setInt("random_seed", 0)
+        self._ale.setFloat("repeat_action_probability", 0.0)
+        self._ale.loadROM(ale_py.roms.get_rom_path(rom))
+        self._ale.reset_game()
+        # ale-py's own reset leaves some games in another state than loading does, and restoring
+        # leaves the old screen until the next frame: so both are kept.
+        self._first_state = self._ale.cloneState(include_rng=True)
+        self._first_frame = self._frame()
+        self._actions = self._ale.getMinimalActionSet()
+        self._addresses = list(STATE_ADDRESSES.get(rom, {}).values())
+        self.action_names = tuple(str(action.name) for action in self._actions)
+        self.action_space = gymnasium.spaces.Discrete(len(self._actions))
+        self.observation_space = gymnasium.spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start the game over.
+
+        Returns:
+            observation uint8 (64, 64, 3) and info with the state, float32 (S,).
+        """
+        super().reset(seed=seed)
+        self._ale.restoreState(self._first_state)
+        return self._first_frame.copy(), self._info()
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Hold an action for `frameskip` frames.
+
+        Returns:
+            observation uint8 (64, 64, 3), reward, terminated, truncated and info with the state,
+            float32 (S,).
+
+        Raises:
+            MemworldError: `action` is outside the action space.
+        """
+        held = self._actions[int(as_actions(action, self.action_space))]
+        reward = float(sum(self._ale.act(held) for _ in range(self._frameskip)))
+        return self._frame(), reward, bool(self._ale.game_over()), False, self._info()
+
+    def _frame(self) -> np.ndarray:
+        screen = Image.fromarray(self._ale.getScreenRGB())
+        return np.array(screen.resize((SIZE, SIZE), Image.Resampling.BOX))
+
+    def _info(self) -> dict[str, Any]:
+        return {"state": self._ale.getRAM()[self._addresses].astype(np.float32)}
+
+
+def _ale_py() -> ModuleType:
+    """Import ale-py and silence it.
+
+    Raises:
+        MemworldError: it is not installed.
+    """
+    try:
+        import ale_py
+        import ale_py.roms
+    except ModuleNotFoundError as error:
+        raise MemworldError(f"Atari worlds need the package ale-py ({error}): pip install ale-py") from error
+    # Before the first interface is made, which would print a banner.
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+    return ale_py
