@@ -1,15 +1,21 @@
 """Small random data for the tests, and comparisons; every value comes from the generator that is passed in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
+import torch
 
 from memworld.actions import ActionSpace
+from memworld.encoders.network import VAENetwork
+from memworld.encoders.vae import VAE, VAEConfig
 from memworld.episodes import DatasetInfo, Episode, EpisodeDataset
 from memworld.errors import MemworldError
+from memworld.gaussian import Latents
+from memworld.memory import MemoryEpisode
 
 DISCRETE = gymnasium.spaces.Discrete(4)
 
@@ -81,3 +87,141 @@ def one_clear_error(match: str) -> Iterator[None]:
     with pytest.raises(MemworldError, match=match) as caught:
         yield
     assert "\n" not in str(caught.value)
+
+
+def literal_distances(metric: str, query: Latents, stored: Latents) -> np.ndarray:
+    """(Q, N) distances exactly as METHOD section 3 writes them: NumPy, float64, a query at a time."""
+    parts = {k: np.asarray(getattr(stored, k), np.float64) for k in ("mu", "sigma", "z")}
+    rows = []
+    for i in range(len(query)):
+        mu, sigma, z = (np.asarray(getattr(query, k)[i], np.float64) for k in ("mu", "sigma", "z"))
+        if metric == "l2":
+            rows.append(((z - parts["z"]) ** 2).sum(1))
+            continue
+        if metric == "kl_stored_query":
+            p_mu, p_sigma, q_mu, q_sigma = parts["mu"], parts["sigma"], mu, sigma
+        else:
+            p_mu, p_sigma, q_mu, q_sigma = mu, sigma, parts["mu"], parts["sigma"]
+        terms = np.log(q_sigma / p_sigma) + (p_sigma**2 + (p_mu - q_mu) ** 2) / (2 * q_sigma**2) - 0.5
+        rows.append(terms.sum(1))
+    return np.stack(rows)
+
+
+def literal_nearest(distances: np.ndarray, allowed: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(Q, k) rows and distances by a full stable sort; -1 and infinity where too few are allowed."""
+    masked = np.where(allowed, distances, np.inf)
+    order = np.argsort(masked, axis=1, kind="stable")[:, :k]
+    found = np.take_along_axis(masked, order, 1)
+    return np.where(np.isfinite(found), order, -1), found
+
+
+class PixelEncoder:
+    """A plug-in encoder without a network: the latents are the pixels themselves, with a constant sigma."""
+
+    def __init__(self, shape: tuple[int, int, int] = (1, 2, 1), sigma: float = 0.1) -> None:
+        self.frame_shape = shape
+        self.latent_shape: tuple[int, ...] = (int(np.prod(shape)),)
+        self.active_units = self.latent_shape[0]
+        self.fingerprint = f"pixels-{shape}-{sigma}"
+        self.sigma = sigma
+
+    def encode(self, frames: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        mu = torch.from_numpy(frames.reshape(len(frames), -1).astype(np.float32))
+        return mu, torch.full_like(mu, self.sigma)
+
+    def decode(self, z: torch.Tensor) -> np.ndarray:
+        pixels: np.ndarray = z.round().clamp(0, 255).numpy().astype(np.uint8)
+        return pixels.reshape(len(z), *self.frame_shape)
+
+    def save(self, path: Path) -> None:
+        raise AssertionError("this encoder lives in memory only")
+
+
+LEFT_RIGHT = DatasetInfo((1, 2, 1), gymnasium.spaces.Discrete(2), "line", ("position",), ("left", "right"))
+
+
+def walk(id: str, start: int, actions: list[int], lane: int = 0, step: int = 10) -> Episode:
+    """A walk on a line: action 1 adds `step` to the first pixel, 0 subtracts it; the second is the lane.
+
+    The reward is 1 where the walk moves right; it terminates at its end.
+    """
+    moves = np.where(np.array(actions) == 1, step, -step)
+    positions = np.concatenate([[start], start + np.cumsum(moves)])
+    frames = np.stack([positions, np.full_like(positions, lane)], 1).astype(np.uint8).reshape(-1, 1, 2, 1)
+    last = np.arange(len(actions)) == len(actions) - 1
+    return Episode(
+        id,
+        frames,
+        np.array(actions, np.int64),
+        np.array(actions, np.float32),
+        last,
+        np.zeros_like(last),
+        positions[:, None].astype(np.float32),
+    )
+
+
+def untrained_vae(
+    shape: tuple[int, int, int] = (16, 16, 3), latent_shape: tuple[int, ...] = (4,), seed: int = 0
+) -> VAE:
+    """A quick VAE of few, random weights, which claims that all its latents are active."""
+    rows = latent_shape[1] if len(latent_shape) == 3 else 4
+    halvings = max(1, (shape[0] // rows).bit_length() - 1)
+    config = VAEConfig(latent_shape, tuple(4 * 2**i for i in range(halvings)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = VAENetwork(shape, latent_shape, config.network_channels(shape))
+        mean = torch.rand(shape)
+    return VAE(config, network, mean, torch.full(shape, 0.25), int(np.prod(latent_shape)))
+
+
+def moving_square_dataset(
+    episodes: int = 6, steps: int = 30, shape: tuple[int, int, int] = (16, 16, 1), seed: int = 0
+) -> EpisodeDataset:
+    """A bright square of a quarter of the frame that a random walk moves left, right, up and down.
+
+    It stays inside, the reward is 1 at the left edge, and its corner's column and row are the states.
+    """
+    rng = np.random.default_rng(seed)
+    height, width, _ = shape
+    size, step = height // 4, height // 8
+    info = DatasetInfo(shape, DISCRETE, "square", ("x", "y"), ("left", "right", "up", "down"))
+    made = []
+    for number in range(episodes):
+        actions = rng.integers(0, 4, steps)
+        places = [rng.integers(0, (width - size, height - size))]
+        for action in actions:
+            place = places[-1].copy()
+            place[action // 2] += (-step, step)[action % 2]
+            places.append(place.clip(0, (width - size, height - size)))
+        frames = np.full((steps + 1, *shape), 20, np.uint8)
+        for frame, (x, y) in zip(frames, places, strict=True):
+            frame[y : y + size, x : x + size] = 230
+        rewards = np.array([place[0] == 0 for place in places[1:]], np.float32)
+        last = np.arange(steps) == steps - 1
+        states = np.array(places, np.float32)
+        made.append(Episode(f"e{number}", frames, actions, rewards, np.zeros_like(last), last, states))
+    return EpisodeDataset.from_episodes(info, made)
+
+
+def literal_rows(episodes: Sequence[MemoryEpisode]) -> list[dict[str, object]]:
+    """The rows of a memory of discrete actions exactly as METHOD section 1 lists them, one at a time."""
+    rows: list[dict[str, object]] = []
+    for number, episode in enumerate(episodes):
+        for t in range(episode.entry.steps + 1):
+            acts = t < episode.entry.steps
+            row: dict[str, object] = {name: getattr(episode.latents, name)[t].tolist() for name in ("mu", "sigma", "z")}
+            row |= {
+                "episode": number,
+                "step": t,
+                "action": int(episode.actions[t]) if acts else None,
+                "reward": float(episode.rewards[t]) if acts else 0.0,
+                "terminated": bool(episode.terminations[t]) if acts else False,
+                "candidate": acts,
+            }
+            rows.append(row)
+    return rows
+
+
+def folder_bytes(folder: Path) -> dict[str, bytes]:
+    """The content of every file in a folder, by its path in it."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 
 from memworld.errors import MemworldError
+from memworld.storage import one_line
 
 ActionSpace: TypeAlias = gymnasium.spaces.Discrete | gymnasium.spaces.Box
 
@@ -22,7 +23,7 @@ def supported_space(space: gymnasium.Space[Any]) -> ActionSpace:
     if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1:
         return space
     raise MemworldError(
-        f"action space {space} is not supported: use Discrete or a one-dimensional Box "
+        f"action space {one_line(space)} is not supported: use Discrete or a one-dimensional Box "
         "(gymnasium's FlattenObservation-style wrappers turn others into one of these)"
     )
 
@@ -32,7 +33,7 @@ def space_to_json(space: ActionSpace) -> dict[str, Any]:
     if isinstance(space, gymnasium.spaces.Discrete):
         return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
     # JSON has no infinity; an unbounded side is written as null.
-    bounds = [[float(v) if np.isfinite(v) else None for v in side] for side in (space.low, space.high)]
+    bounds = [[v if np.isfinite(v) else None for v in side.tolist()] for side in (space.low, space.high)]
     return {"type": "Box", "low": bounds[0], "high": bounds[1], "dtype": str(space.dtype)}
 
 
@@ -49,9 +50,11 @@ def space_from_json(value: Any) -> ActionSpace:
             dtype = np.dtype(value["dtype"])
             low = np.array([-np.inf if v is None else v for v in value["low"]], dtype)
             high = np.array([np.inf if v is None else v for v in value["high"]], dtype)
-            return gymnasium.spaces.Box(low, high, dtype=dtype.type)
-    except (KeyError, TypeError, ValueError, AssertionError) as error:
-        raise MemworldError(f"damaged action space {value!r}: {error}") from error
+            return supported_space(gymnasium.spaces.Box(low, high, dtype=dtype.type))
+    except MemworldError:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
+        raise MemworldError(f"damaged action space {value!r}: {one_line(error)}") from error
     raise MemworldError(f"unknown action space {value!r}: expected Discrete or Box")
 
 
@@ -68,7 +71,10 @@ def as_actions(actions: Any, space: ActionSpace) -> np.ndarray:
     Raises:
         MemworldError: wrong shape or type, NaN, or an action outside the space (the first is named).
     """
-    array = np.asarray(actions)
+    try:
+        array = np.asarray(actions)
+    except ValueError as error:
+        raise MemworldError(f"actions are no array of numbers ({one_line(error)}): give them one shape") from error
     if isinstance(space, gymnasium.spaces.Discrete):
         if not np.issubdtype(array.dtype, np.integer):
             raise MemworldError(f"{space} takes integers, the actions are {array.dtype}: convert them first")
@@ -78,16 +84,17 @@ def as_actions(actions: Any, space: ActionSpace) -> np.ndarray:
             raise MemworldError(f"action {int(array[outside][0])} is outside {space}: use {low} to {high}")
         return array.astype(np.int64)
     if array.ndim == 0 or array.shape[-1] != space.shape[0]:
-        raise MemworldError(f"actions have shape {array.shape}, {space} asks for (..., {space.shape[0]})")
-    try:
+        raise MemworldError(f"actions have shape {array.shape}, {one_line(space)} asks for (..., {space.shape[0]})")
+    if array.dtype.kind not in "biuf":
+        raise MemworldError(f"{one_line(space)} takes numbers, the actions are {array.dtype}: convert them first")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, as an action or as a bound
         array = array.astype(np.float32)
-    except (TypeError, ValueError) as error:
-        raise MemworldError(f"{space} takes numbers, the actions are {array.dtype}") from error
+        inside = (array >= space.low.astype(np.float32)) & (array <= space.high.astype(np.float32))
     if not np.isfinite(array).all():
         raise MemworldError("actions hold NaN or infinity: repair or drop the episode")
-    inside = (array >= space.low.astype(np.float32)) & (array <= space.high.astype(np.float32))
     if not inside.all():
-        raise MemworldError(f"action {array[~inside.all(-1)][0].tolist()} is outside {space}: clip or rescale it")
+        first = array[~inside.all(-1)][0].tolist()
+        raise MemworldError(f"action {first} is outside {one_line(space)}: clip or rescale it")
     return array
 
 
@@ -105,7 +112,9 @@ def action_features(actions: np.ndarray, space: ActionSpace) -> np.ndarray:
         float64 (N, F).
     """
     if isinstance(space, gymnasium.spaces.Discrete):
-        return np.asarray(np.eye(int(space.n))[actions - int(space.start)] / np.sqrt(2.0))
+        features = np.zeros((len(actions), int(space.n)))
+        features[np.arange(len(actions)), actions - int(space.start)] = 1 / np.sqrt(2.0)
+        return features
     half = (space.high.astype(np.float64) - space.low) / 2
     scale = np.where(np.isfinite(half) & (half > 0), half, 1.0)
     return np.asarray(actions / scale)

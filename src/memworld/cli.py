@@ -29,7 +29,9 @@ class _Commands(TyperGroup):
             _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         except KeyboardInterrupt:
             typer.echo(
-                "memworld: interrupted; what was finished is kept, the same command with --resume goes on", err=True
+                "memworld: interrupted; what was finished is kept: give the command again, with --resume where it has "
+                "that option, and it goes on",
+                err=True,
             )
             raise typer.Exit(_INTERRUPTED) from None
 
@@ -264,7 +266,8 @@ def imagine(
     episode: Annotated[str | None, typer.Option("--episode", help="Id [default: the first not in memory].")] = None,
     start: Annotated[int, typer.Option("--start", min=0, help="Step of the episode to start from.")] = 0,
     horizon: Annotated[int, typer.Option("--horizon", help="Steps to imagine.")] = 20,
-    strategy: Strategy = "replay_l2",
+    strategy: Strategy = "replay_kl",
+    k: Annotated[int | None, typer.Option("--k", help="Rows to retrieve [default: the strategy's].")] = None,
     mode: ModeOption = "follow",
     conditioning: ConditioningOption = "none",
     seed: Seed = 0,
@@ -274,7 +277,7 @@ def imagine(
     from memworld.pipeline import imagine_from
     from memworld.world_model import DynamicsConfig, WorldModel
 
-    world = WorldModel.open(memory, DynamicsConfig(strategy, conditioning=conditioning))  # type: ignore[arg-type]
+    world = WorldModel.open(memory, DynamicsConfig(strategy, k=k, conditioning=conditioning))  # type: ignore[arg-type]
     rollout = imagine_from(world, data, episode, start, horizon, mode, seed, output)  # type: ignore[arg-type]
     for step in range(rollout.rewards.shape[1]):
         cited = ", ".join(f"{c.episode}@{c.step} ({c.weight:.0%})" for c in rollout.citations(0, step)[:3])

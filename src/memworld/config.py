@@ -25,8 +25,8 @@ class RecordingConfig:
     policy: str = "demonstrator"
     episodes: int = 20
     max_steps: int = 1000
-    skills: tuple[float, ...] = (1.0, 0.8, 0.6, 0.4)
-    random_start: int = 30
+    skills: tuple[float, ...] = (1.0, 0.9, 0.8, 0.6)
+    random_start: int = 200
 
 
 @dataclass(frozen=True)

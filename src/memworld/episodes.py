@@ -1,6 +1,7 @@
 """Recorded episodes: one frozen record, and data sets of them that need not fit in memory."""
 
 import json
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -10,14 +11,15 @@ import numpy as np
 
 from memworld.actions import ActionSpace, as_actions, space_from_json, space_to_json, supported_space
 from memworld.errors import MemworldError
-from memworld.storage import check_name
+from memworld.storage import check_name, one_line
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Episode:
     """One recorded episode of T actions and T+1 observations.
 
-    An invalid episode cannot be built.
+    An invalid episode cannot be built, and its arrays cannot be written to: those that the caller
+    still can write to are copied.
 
     Attributes:
         id: unique in its data set; also its file name.
@@ -46,6 +48,8 @@ class Episode:
         check_name(self.id, "episode id")
         if not isinstance(self.actions, np.ndarray) or self.actions.ndim not in (1, 2):
             self._fail("has actions that are no array of shape (T,) or (T, A)")
+        if self.actions.dtype.kind not in "iuf":
+            self._fail(f"has actions of type {self.actions.dtype}: expected integers (T,) or numbers (T, A)")
         steps = len(self.actions)
         self._check_observations(steps)
         if steps == 0:
@@ -55,17 +59,21 @@ class Episode:
         self._store("truncations", np.bool_, (steps,))
         if self.terminations[:-1].any() or self.truncations[:-1].any():
             self._fail("ends before its last step: cut it into one episode per ending")
-        if np.issubdtype(self.actions.dtype, np.floating) and not np.isfinite(self.actions).all():
+        if not np.isfinite(self.actions).all():
             self._fail("has NaN or infinity in its actions")
         if self.states is not None:
-            self._store("states", np.float32, (steps + 1, *(np.shape(self.states)[1:2] or (1,))))
+            self._store("states", np.float32, (steps + 1, None))
         try:
             source = json.loads(json.dumps(dict(self.source), allow_nan=False))
-        except (TypeError, ValueError) as error:
-            self._fail(f"has a source that is not plain JSON ({error})")
+        except (TypeError, ValueError, RecursionError) as error:
+            self._fail(f"has a source that is not plain JSON ({one_line(error)})")
         object.__setattr__(self, "source", MappingProxyType(source))
-        for array in (self.observations, self.actions):
-            array.setflags(write=False)
+        for name in ("observations", "actions"):
+            array = getattr(self, name)
+            if array.flags.writeable:
+                array = np.array(array)
+                array.setflags(write=False)
+                object.__setattr__(self, name, array)
 
     def _check_observations(self, steps: int) -> None:
         frames = self.observations
@@ -81,16 +89,28 @@ class Episode:
         if len(frames) != steps + 1:
             self._fail(f"has {len(frames)} observations and {steps} actions: T actions need T+1 observations")
 
-    def _store(self, name: str, dtype: type, shape: tuple[int, ...]) -> None:
-        """Check one array's shape and finiteness and keep it, read-only, in its stored type."""
-        given = np.asarray(getattr(self, name))
-        if given.shape != shape:
-            self._fail(f"has {name} of shape {given.shape}: expected {shape}")
+    def _store(self, name: str, dtype: type, shape: tuple[int | None, ...]) -> None:
+        """Check one array's shape and finiteness and keep it, read-only, in its stored type.
+
+        None in `shape` stands for any number above 0.
+        """
+        expected = str(shape).replace("None", "S")
+        try:
+            given = np.asarray(getattr(self, name))
+        except ValueError as error:
+            self._fail(f"has {name} that are no array ({one_line(error)}): expected shape {expected}")
+        if given.ndim != len(shape) or any(
+            found != asked if asked is not None else found < 1 for found, asked in zip(given.shape, shape, strict=True)
+        ):
+            self._fail(f"has {name} of shape {given.shape}: expected {expected}")
         if given.dtype.kind not in "biuf":
             self._fail(f"has {name} of type {given.dtype}: expected numbers")
-        if given.dtype.kind == "f" and not np.isfinite(given).all():
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+            array: np.ndarray = given.astype(dtype)
+        if not (np.isfinite(given).all() and np.isfinite(array).all()):
             self._fail(f"has NaN or infinity in its {name}")
-        array: np.ndarray = given.astype(dtype)
+        if dtype is np.bool_ and not (array == given).all():
+            self._fail(f"has {name} other than true and false")
         array.setflags(write=False)
         object.__setattr__(self, name, array)
 
@@ -130,12 +150,16 @@ class DatasetInfo:
 
     def __post_init__(self) -> None:
         supported_space(self.action_space)
-        if (
-            len(self.observation_shape) != 3
-            or min(self.observation_shape) < 1
-            or self.observation_shape[2] not in (1, 3)
-        ):
+        try:
+            # Lists and NumPy's integers would equal no other info, and go into no JSON.
+            shape = tuple(map(operator.index, self.observation_shape))
+        except TypeError:
+            shape = ()
+        if len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3):
             raise MemworldError(f"frames of shape {self.observation_shape}: expected (H, W, C) with C of 1 or 3")
+        object.__setattr__(self, "observation_shape", shape)
+        for name in ("state_names", "action_names"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def to_json(self) -> dict[str, Any]:
         """The same in plain JSON values."""
@@ -152,7 +176,7 @@ class DatasetInfo:
         """Undo `to_json`.
 
         Raises:
-            MemworldError, KeyError, TypeError, ValueError: `value` is damaged.
+            MemworldError, KeyError, TypeError, ValueError, OverflowError: `value` is damaged.
         """
         height, width, channels = map(int, value["observation_shape"])
         return cls(
@@ -183,8 +207,9 @@ class DatasetInfo:
         try:
             actions = as_actions(episode.actions, self.action_space)
             if actions.shape[1:] != self.action_space.shape:
+                asked = ", ".join(["T", *map(str, self.action_space.shape or ())])
                 raise MemworldError(
-                    f"actions have shape {actions.shape}, {self.action_space} asks for (T, *{self.action_space.shape})"
+                    f"actions have shape {actions.shape}, {one_line(self.action_space)} asks for ({asked})"
                 )
         except MemworldError as error:
             raise MemworldError(f"episode {episode.id}: {error}") from error
@@ -208,7 +233,7 @@ class EpisodeEntry:
         """Undo `to_json`; the id is checked, as it becomes a file name.
 
         Raises:
-            MemworldError, KeyError, TypeError, ValueError: `value` is damaged.
+            MemworldError, KeyError, TypeError, ValueError, OverflowError: `value` is damaged.
         """
         return cls(check_name(value["id"], "episode id"), int(value["steps"]), dict(value["source"]))
 
@@ -233,15 +258,16 @@ class EpisodeDataset(Sequence[Episode]):
         self.info = info
         self.entries = tuple(entries)
         self._load = load
-        if len({entry.id for entry in self.entries}) != len(self.entries):
+        self._by_id = {entry.id: entry for entry in self.entries}
+        if len(self._by_id) != len(self.entries):
             raise MemworldError("two episodes of the data set have the same id: rename one")
 
     @classmethod
     def from_episodes(cls, info: DatasetInfo, episodes: Sequence[Episode]) -> "EpisodeDataset":
         """A data set of episodes that are already in memory."""
-        checked = {episode.id: info.check(episode) for episode in episodes}
-        entries = [EpisodeEntry(e.id, len(e), e.source) for e in episodes]
-        return cls(info, entries, checked.__getitem__)
+        checked = [info.check(episode) for episode in episodes]
+        entries = [EpisodeEntry(e.id, len(e), e.source) for e in checked]
+        return cls(info, entries, {e.id: e for e in checked}.__getitem__)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -272,26 +298,32 @@ class EpisodeDataset(Sequence[Episode]):
         return f"EpisodeDataset({self.info.world or 'unknown world'}, {len(self)} episodes, {self.steps} steps)"
 
     def load(self, episode_id: str) -> Episode:
-        """Load one episode and check it against `info`.
+        """Load one episode and check it against `info` and its entry.
 
         Raises:
             MemworldError: no such episode, or it is damaged.
         """
-        if episode_id not in self.ids:
-            raise MemworldError(f"the data set has no episode {episode_id!r}: it has {_shorten(self.ids)}")
-        return self.info.check(self._load(episode_id))
+        entry = self._entry(episode_id)
+        episode = self.info.check(self._load(episode_id))
+        if (episode.id, len(episode)) != (entry.id, entry.steps):
+            raise MemworldError(
+                f"episode {entry.id} of {entry.steps} steps was loaded as {episode.id} of {len(episode)}: "
+                "the data set's list is out of date, make it again"
+            )
+        return episode
 
     def subset(self, ids: Sequence[str]) -> "EpisodeDataset":
         """The episodes of these ids, in the given order.
 
         Raises:
-            MemworldError: an id is unknown.
+            MemworldError: an id is unknown or given twice.
         """
-        by_id = {entry.id: entry for entry in self.entries}
-        unknown = [i for i in ids if i not in by_id]
-        if unknown:
-            raise MemworldError(f"the data set has no episode {unknown[0]!r}: it has {_shorten(self.ids)}")
-        return EpisodeDataset(self.info, [by_id[i] for i in ids], self._load)
+        return EpisodeDataset(self.info, [self._entry(i) for i in ids], self._load)
+
+    def _entry(self, episode_id: str) -> EpisodeEntry:
+        if episode_id not in self._by_id:
+            raise MemworldError(f"the data set has no episode {episode_id!r}: it has {_shorten(self.ids)}")
+        return self._by_id[episode_id]
 
     def split(self, held_out: int, seed: int = 0) -> "tuple[EpisodeDataset, EpisodeDataset]":
         """Split by episode, never by frame, into (training, held out).
@@ -301,8 +333,10 @@ class EpisodeDataset(Sequence[Episode]):
             seed: of the random choice; both parts keep the data set's order.
 
         Raises:
-            MemworldError: too few episodes to leave one on each side.
+            MemworldError: too few episodes to leave one on each side, or a negative seed.
         """
+        if seed < 0:
+            raise MemworldError(f"seed must be 0 or above, got {seed}")
         if not 1 <= held_out < len(self):
             raise MemworldError(
                 f"cannot hold out {held_out} of {len(self)} episodes: at least one must stay on each side"

@@ -8,12 +8,14 @@ import torch
 
 from memworld.actions import describe_actions
 from memworld.episodes import EpisodeDataset
+from memworld.errors import MemworldError
 from memworld.formats import open_dataset
 from memworld.gaussian import Latents, at_mean
 from memworld.memory import Memory, Rows
 from memworld.memory_files import INDEX, open_memory
 from memworld.search import Query
 from memworld.search.exact import ExactIndex
+from memworld.storage import one_line
 
 _STEPS = 5
 """Coverage asks for another moment nearer than the world moves in this many steps."""
@@ -24,7 +26,7 @@ def inspect_memory(memory: Memory, samples: int = 512, seed: int = 0) -> dict[st
 
     `coverage` says how much of memory is backed by other episodes: `covered` is the share of
     sampled rows with a row of another episode nearer than the latent means typically move in five
-    steps. It is null for a memory of one episode.
+    steps. It is null for a memory of one episode, or of none as long as that.
 
     Raises:
         MemworldError: the memory is empty.
@@ -43,7 +45,7 @@ def inspect_memory(memory: Memory, samples: int = 512, seed: int = 0) -> dict[st
         "steps_per_episode": _spread(lengths),
         "observation_shape": list(memory.info.observation_shape),
         "frames_kept": memory.keep_frames,
-        "action_space": str(memory.info.action_space),
+        "action_space": one_line(memory.info.action_space),
         "actions": describe_actions(actions, memory.info.action_space),
         "action_names": list(names),
         "rewards": {
@@ -67,28 +69,28 @@ def inspect_memory(memory: Memory, samples: int = 512, seed: int = 0) -> dict[st
 
 
 def _coverage(rows: Rows, samples: int, seed: int) -> dict[str, float] | None:
-    if int(rows.episodes[-1]) == 0:
-        return None
     # The means alone: a sample's own noise is no distance that the world has moved.
     means = at_mean(rows.latents.mu, rows.latents.sigma)
+    moved = _moved(rows, means)
+    if int(rows.episodes[-1]) == 0 or moved is None:
+        return None
     chosen = rows.candidates
     index = ExactIndex("l2", means[chosen], chosen, rows.episodes[chosen], rows.actions[chosen])
     picked = chosen[torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))[:samples]]
     nearest = index.nearest(Query(means[picked], exclude_episode=rows.episodes[picked]), 1).distances[:, 0]
-    moved = _moved(rows, means)
     return {
         "covered": float((nearest <= moved).double().mean()),
         "nearest_of_another_episode": float(nearest.median().sqrt()),
-        "moved_in_5_steps": float(moved) ** 0.5,
+        "moved_in_5_steps": float(moved.sqrt()),
     }
 
 
-def _moved(rows: Rows, means: Latents) -> torch.Tensor:
-    """The median squared distance between latent means `_STEPS` apart in one episode."""
+def _moved(rows: Rows, means: Latents) -> torch.Tensor | None:
+    """The median squared distance between latent means `_STEPS` apart in one episode; None without any."""
     later = torch.arange(_STEPS, len(rows.steps))
     same = rows.episodes[later] == rows.episodes[later - _STEPS]
     if not bool(same.any()):
-        return torch.tensor(0.0)
+        return None
     change = means.mu[later[same]] - means.mu[later[same] - _STEPS]
     return (change**2).sum(1).median()
 
@@ -105,7 +107,13 @@ def inspect_path(path: Path) -> dict[str, Any]:
 
 
 def inspect_dataset(dataset: EpisodeDataset) -> dict[str, Any]:
-    """Describe a data set in plain JSON values, one episode in memory at a time."""
+    """Describe a data set in plain JSON values, one episode in memory at a time.
+
+    Raises:
+        MemworldError: it has no episodes, or one of them is damaged.
+    """
+    if len(dataset) == 0:
+        raise MemworldError("the data set is empty: record at least one episode first")
     lengths = np.array([entry.steps for entry in dataset.entries])
     returns, actions = [], []
     for episode in dataset:
@@ -117,7 +125,7 @@ def inspect_dataset(dataset: EpisodeDataset) -> dict[str, Any]:
         "transitions": dataset.steps,
         "steps_per_episode": _spread(lengths),
         "observation_shape": list(dataset.info.observation_shape),
-        "action_space": str(dataset.info.action_space),
+        "action_space": one_line(dataset.info.action_space),
         "actions": describe_actions(np.concatenate(actions), dataset.info.action_space),
         "action_names": list(dataset.info.action_names),
         "returns": _spread(np.array(returns)),

@@ -6,6 +6,7 @@ episode has no action, so it can be a successor but never a search candidate.
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +20,7 @@ from memworld.encoders import Encoder, check_not_collapsed
 from memworld.episodes import DatasetInfo, Episode, EpisodeEntry
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents, concatenate, draw
+from memworld.stored_frames import StoredFrames
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class MemoryEpisode:
         rewards: (T,) float32.
         terminations: (T,) bool.
         truncations: (T,) bool.
-        frames: (T+1, H, W, C) uint8, perhaps mapped from a file, or None if not kept.
+        frames: (T+1, H, W, C) uint8, in memory or in a file, or None if not kept.
     """
 
     entry: EpisodeEntry
@@ -41,7 +43,7 @@ class MemoryEpisode:
     rewards: np.ndarray
     terminations: np.ndarray
     truncations: np.ndarray
-    frames: np.ndarray | None
+    frames: np.ndarray | StoredFrames | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,8 +163,8 @@ class Memory:
         """Encode an episode and add it; it counts from the next search on.
 
         Raises:
-            MemworldError: another encoder, an id that is there already, or an episode that does
-                not fit the memory's frames and actions.
+            MemworldError: another encoder, an id that is there already, an episode that does not
+                fit the memory's frames and actions, or codes that are not what an encoder promises.
         """
         self.check_encoder(encoder)
         if episode.id in self.ids:
@@ -171,6 +173,13 @@ class Memory:
             )
         episode = self.info.check(episode)
         mu, sigma = encoder.encode(episode.observations)
+        expected = (len(episode) + 1, math.prod(self.latent_shape))
+        for code in (mu, sigma):
+            if (code.shape, code.dtype) != (expected, torch.float32):
+                raise MemworldError(
+                    f"encoder {self.encoder_fingerprint[:12]} gave {code.dtype} {list(code.shape)} for episode "
+                    f"{episode.id}, expected torch.float32 {list(expected)}: mend the encoder's encode"
+                )
         latents = draw(mu, sigma, _generator(self.seed, episode.id)).check(f"episode {episode.id}")
         remembered = MemoryEpisode(
             EpisodeEntry(episode.id, len(episode), episode.source),
@@ -194,13 +203,14 @@ class Memory:
         Raises:
             MemworldError: an id is not there; then none is removed.
         """
+        ids = tuple(ids)
         unknown = [i for i in ids if i not in self.ids]
         if unknown:
             raise MemworldError(f"the memory has no episode {unknown[0]!r}: see memworld inspect for those it has")
         self._change(tuple(e for e in self._episodes if e.entry.id not in ids))
 
-    def replace_frames(self, episode_id: str, frames: np.ndarray) -> None:
-        """Hold the same frames of an episode in another way, as mapped from a file rather than in memory."""
+    def replace_frames(self, episode_id: str, frames: np.ndarray | StoredFrames) -> None:
+        """Hold the same frames of an episode in another way, as in a file rather than in memory."""
         self._episodes = tuple(replace(e, frames=frames) if e.entry.id == episode_id else e for e in self._episodes)
 
     def _change(self, episodes: tuple[MemoryEpisode, ...]) -> None:
@@ -226,15 +236,20 @@ class Memory:
         """The recorded frames of these rows, uint8 (len(rows), H, W, C).
 
         Raises:
-            MemworldError: the memory keeps no frames.
+            MemworldError: the memory keeps no frames, or a row is none of its own (as -1, which
+                stands for a row that was not found).
         """
-        found = []
-        for row in rows:
+        if not self.keep_frames:
+            raise MemworldError("the memory keeps no frames: remember the episodes with frames to see them")
+        count = len(self)
+        found = np.empty((len(rows), *self.info.observation_shape), np.uint8)
+        for place, row in enumerate(map(int, rows)):
+            if not 0 <= row < count:
+                raise MemworldError(f"the memory has no row {row}: give 0 to {count - 1}")
             episode = self._episodes[int(self.rows.episodes[row])]
-            if episode.frames is None:
-                raise MemworldError("the memory keeps no frames: remember the episodes with frames to see them")
-            found.append(np.asarray(episode.frames[int(self.rows.steps[row])]))
-        return np.stack(found)
+            assert episode.frames is not None  # keep_frames
+            found[place] = episode.frames[int(self.rows.steps[row])]
+        return found
 
 
 def _generator(seed: int, episode_id: str) -> torch.Generator:

@@ -17,6 +17,7 @@ from memworld.episodes import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.evaluate.protocol import EvaluationConfig, evaluate
 from memworld.evaluate.results import Evaluation, write_metrics
+from memworld.evaluate.windows import episodes_of
 from memworld.formats import open_dataset
 from memworld.imagine import Mode, Rollout
 from memworld.memory import Memory
@@ -166,6 +167,7 @@ def evaluate_memory(
             f"{data} has {len(training)} episodes that are in the memory and {len(held_out)} that are not: "
             "an evaluation needs both"
         )
+    episodes_of(held_out, config.horizon)  # refused before a folder is made
     settings = {"memory": str(memory_path), "data": str(data), "evaluation": to_json(config), "seed": config.seed}
     begin_run(settings, output, on_existing)
     command = f"memworld evaluate {memory_path} {data} --output {output} --seed {config.seed} --overwrite"

@@ -65,14 +65,8 @@ def record(
             space, or `output` exists, cannot be written, or was begun with other settings. What
             the policy itself raises passes through.
     """
-    for name, value, least in (
-        ("episodes", episodes, 1),
-        ("max_steps", max_steps, 1),
-        ("seed", seed, 0),
-        ("random_start", random_start, 0),
-    ):
-        if value < least:
-            raise MemworldError(f"{name} is {value}: use at least {least}")
+    _check_least(1, episodes=episodes, max_steps=max_steps)
+    _check_least(0, seed=seed, random_start=random_start)
     if not skills:
         raise MemworldError("skills is empty: give at least one, such as 1.0")
     cycle = [check_skill(float(skill)) for skill in skills]
@@ -159,6 +153,13 @@ class _Plan:
         return cls(f"seed{seed}-{index:05d}", skill, start, env_seed, rng, source)
 
 
+def _check_least(least: int, **numbers: int) -> None:
+    """Raise if one of the named numbers is below `least`."""
+    for name, number in numbers.items():
+        if number < least:
+            raise MemworldError(f"{name} is {number}: use at least {least}")
+
+
 def _find_policy(world: World, policy: str | Policy) -> tuple[PolicyFactory, str]:
     """The factory of what a caller of `record` named, and the name to note."""
     if not isinstance(policy, str):
@@ -206,7 +207,8 @@ def _play(
     terminated = truncated = False
     while not (terminated or truncated):
         action = _check_action(policy(observation, info), space, plan, len(actions))
-        observation, reward, terminated, truncated, info = env.step(action)
+        # With [()] an integer is a scalar again, which every environment takes.
+        observation, reward, terminated, truncated, info = env.step(action[()])
         observations.append(np.array(observation))
         states.append(_state(world, info))
         actions.append(action)

@@ -38,7 +38,8 @@ def remember(
 
     Raises:
         MemworldError: no episodes, an encoder that collapsed or takes other frames, a folder that
-            cannot be used, or one that holds a memory of other settings.
+            cannot be used, or one that holds a memory of other settings or other episodes of the
+            same ids.
     """
     if len(dataset) == 0:
         raise MemworldError("no episodes to remember: give at least one")
@@ -48,6 +49,7 @@ def remember(
     if (output / INDEX).exists():
         stored = open_memory(output)
         check_same_memory(output, stored, memory)
+        _check_same_episodes(output, stored, dataset)
         memory = stored
     else:
         # The list is written first, so that the folder is known as a memory's after an interrupt.
@@ -59,3 +61,15 @@ def remember(
             memory.append(dataset.load(episode_id), encoder)
             ids = sync_memory(memory, output, ids)
     return memory
+
+
+def _check_same_episodes(output: Path, stored: Memory, dataset: EpisodeDataset) -> None:
+    """Do nothing unless an episode of the data set is longer or shorter than the one remembered under its id."""
+    steps = {entry.id: entry.steps for entry in dataset.entries}
+    for episode in stored.episodes:
+        entry = episode.entry
+        if steps.get(entry.id, entry.steps) != entry.steps:
+            raise MemworldError(
+                f"{output} holds an episode {entry.id} of {entry.steps} steps, the data set one of {steps[entry.id]}: "
+                "remove it from the memory first, or rename the new one"
+            )

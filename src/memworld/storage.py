@@ -19,7 +19,15 @@ from memworld.errors import MemworldError
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
+_TEMPORARY = ".tmp-"
+"""How the names of unfinished files begin."""
+
 OnExisting = Literal["error", "resume", "overwrite"]
+
+
+def one_line(thing: object) -> str:
+    """The words of `thing` in one line: errors and spaces of others may take several."""
+    return " ".join(str(thing).split())
 
 
 def check_name(name: str, what: str) -> str:
@@ -52,29 +60,56 @@ def prepare_folder(path: Path, on_existing: OnExisting, marker: str) -> None:
     Raises:
         MemworldError: the folder exists and must not, is a file, or cannot be written.
     """
-    if path.exists() and not path.is_dir():
-        raise MemworldError(f"output {path} is a file: name a folder")
-    if path.is_dir() and any(path.iterdir()):
-        if on_existing == "error":
-            raise MemworldError(
-                f"output folder {path} exists and is not empty: name another, or use --resume or --overwrite"
-            )
-        if not (path / marker).is_file():
-            raise MemworldError(
-                f"output folder {path} exists and holds no {marker}, so it is not memworld's to "
-                f"{on_existing}: name another folder"
-            )
-        if on_existing == "overwrite":
-            shutil.rmtree(path)
+    if on_existing not in ("error", "resume", "overwrite"):
+        raise MemworldError(f"unknown on_existing {on_existing!r}: use error, resume or overwrite")
     try:
+        if path.exists() and not path.is_dir():
+            raise MemworldError(f"output {path} is a file: name a folder")
+        # What a killed first write left behind is nothing that anyone could lose.
+        if path.is_dir() and any(not child.name.startswith(_TEMPORARY) for child in path.iterdir()):
+            if on_existing == "error":
+                raise MemworldError(
+                    f"output folder {path} exists and is not empty: name another, or use --resume or --overwrite"
+                )
+            if not (path / marker).is_file():
+                raise MemworldError(
+                    f"output folder {path} exists and holds no {marker}, so it is not memworld's to "
+                    f"{on_existing}: name another folder"
+                )
+            if on_existing == "overwrite":
+                _empty(path, marker)
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise MemworldError(
-            f"output folder {path} cannot be written ({error.strerror or error}): "
-            "name another or change its permissions"
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder `path`, and those above it, unless it is there.
+
+    Raises:
+        MemworldError: it is a file or cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> MemworldError:
+    return MemworldError(
+        f"output folder {path} cannot be written ({error.strerror or error}): name another or change its permissions"
+    )
+
+
+def _empty(path: Path, marker: str) -> None:
+    """Remove everything in the folder, `marker` last: by it a removal that was killed can go on."""
+    for child in sorted(path.iterdir(), key=lambda child: child.name == marker):
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+        else:
+            child.unlink()
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
@@ -82,11 +117,15 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
 
     A reader sees the old file or the new one, never a part; a failed or killed write leaves the
     old one and, at worst, a `.tmp-` file that nothing reads.
+
+    Raises:
+        MemworldError: the folder is missing or cannot be written, or the disk is full.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=path.suffix)
+        temporary = Path(name)
+        os.close(handle)
         write(temporary)
         # mkstemp's files are private; the user's umask should decide, as for any other file.
         umask = os.umask(0)
@@ -102,7 +141,8 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
             "what was there before is unharmed"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -152,7 +192,9 @@ def read_json(path: Path, what: str) -> Any:
     except FileNotFoundError as error:
         raise MemworldError(f"{path.parent} is no {what}: it has no {path.name}") from error
     except OSError as error:
-        raise MemworldError(f"cannot read {path} ({error.strerror or error})") from error
+        raise MemworldError(
+            f"cannot read {path} ({error.strerror or error}): check the path and its permissions"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise MemworldError(f"{path} is damaged or not a {what}: not valid JSON ({error})") from error
 
@@ -173,8 +215,13 @@ def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
     try:
         return dict(safetensors.numpy.load_file(path))
     except FileNotFoundError as error:
-        raise MemworldError(f"{what} {path} is missing") from error
+        raise MemworldError(f"{what} {path} is missing: restore it or make it again") from error
     except OSError as error:
-        raise MemworldError(f"cannot read {path} ({error.strerror or error})") from error
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise MemworldError(f"{what} {path} is truncated or damaged ({error}): restore it or make it again") from error
+        raise MemworldError(
+            f"cannot read {path} ({error.strerror or error}): check the path and its permissions"
+        ) from error
+    # The last two: number formats that NumPy does not have.
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MemworldError(
+            f"{what} {path} is truncated or damaged ({one_line(error)}): restore it or make it again"
+        ) from error

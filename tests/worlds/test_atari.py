@@ -122,17 +122,18 @@ def test_pong_states_track_the_pixels(pong: World) -> None:
     assert pong.state_names == ("ball_x", "ball_y", "player_y", "opponent_y")
     scale_y, scale_x = 64 / 210, 64 / 160
     # The ball is the only blue between the paddles, and a paddle all that shows in its columns.
-    ball = centre(np.maximum(frames[:, 12:58, 9:55, 2] - 20, 0)) + (12, 9)
+    ball = centre(np.maximum(frames[:, 12:58, 9:55, 2] - 20, 0)) + np.array([12, 9])
     flying = (states[:, 1] > 60) & (states[:, 1] < 195) & (states[:, 0] > 80) & (states[:, 0] < 178)
     assert flying.sum() > 100
     np.testing.assert_allclose(ball[flying, 0], (states[flying, 1] - 11.5) * scale_y, atol=0.6)
     np.testing.assert_allclose(ball[flying, 1], (states[flying, 0] - 48) * scale_x, atol=0.6)
     player = centre(np.maximum(frames[:, 12:58, 56:57, 1] - 73, 0))[:, 0] + 12
-    moving = (states[:, 2] > 60) & (states[:, 2] < 190)
+    shown = np.arange(len(states)) > 2  # the paddles appear a moment after the start
+    moving = shown & (states[:, 2] > 60) & (states[:, 2] < 190) & (states[:, 0] < 178)
     assert states[moving, 2].std() > 10
     np.testing.assert_allclose(player[moving], (states[moving, 2] - 6) * scale_y, atol=0.6)
     opponent = centre(np.maximum(frames[:, 12:58, 7:8, 0] - 145, 0))[:, 0] + 12
-    moving = (states[:, 3] > 60) & (states[:, 3] < 190) & (states[:, 0] > 80)
+    moving = shown & (states[:, 3] > 60) & (states[:, 3] < 190) & (states[:, 0] > 80)
     assert states[moving, 3].std() > 10
     np.testing.assert_allclose(opponent[moving], (states[moving, 3] - 7) * scale_y, atol=0.8)
 
@@ -142,11 +143,12 @@ def test_freeway_states_track_the_pixels(freeway: World) -> None:
     frames, states = log["observations"].astype(float), log["states"]
     scale_y, scale_x = 64 / 210, 64 / 160
     changed = abs(frames - np.median(frames, axis=0)).sum(-1)
-    yellow = np.maximum(frames[:, 8:58, 17:20, :2].min(-1) - frames[:, 8:58, 17:20, 2] - 40, 0)
-    player = centre(yellow)[:, 0] + 8
+    yellow = frames[..., :2].min(-1) - frames[..., 2]
+    yellow = np.maximum(yellow - np.median(yellow, axis=0), 0)  # without the line in the middle of the road
+    player = centre(yellow[:, 8:58, 17:20])[:, 0] + 8
     seen = (states[:, 0] > 20) & (states[:, 0] < 165)
     assert states[seen, 0].std() > 30
-    assert abs(player - (190 - states[:, 0]) * scale_y)[seen].mean() < 1.5
+    assert np.median(abs(player - (197 - states[:, 0]) * scale_y)[seen]) < 0.5
     for lane in range(1, 11):
         row = round((190 - 16 * lane - 4) * scale_y)
         x = states[:, lane]
@@ -180,7 +182,7 @@ def test_skill_changes_behaviour_and_chance_is_reproducible(world: str, request:
 
 @pytest.mark.parametrize("skill", [0.0, 0.3, 0.8, 1.0])
 def test_skill_is_the_share_of_the_policys_own_play(skill: float) -> None:
-    space = gymnasium.spaces.Discrete(1000)
+    space = gymnasium.spaces.Discrete(10**9)
     factory = skilled(lambda action_space, rng: lambda observation, info: -1)
     act = factory(space, np.random.default_rng(0), skill)
     actions = np.array([act(np.zeros(1), {}) for _ in range(20_000)])

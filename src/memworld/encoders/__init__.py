@@ -51,7 +51,7 @@ class Encoder(Protocol):
         ...
 
 
-def open_encoder(path: Path) -> Encoder:
+def open_encoder(path: str | Path) -> Encoder:
     """Open the encoder stored in the folder `path`.
 
     Raises:
@@ -59,7 +59,7 @@ def open_encoder(path: Path) -> Encoder:
     """
     from memworld.encoders.vae import VAE
 
-    return VAE.open(path)
+    return VAE.open(Path(path))
 
 
 def check_not_collapsed(encoder: Encoder) -> None:

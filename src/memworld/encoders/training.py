@@ -1,34 +1,23 @@
 """Training the VAE: resumable, stopped early on held-out episodes, the same bytes for the same seed."""
 
-import logging
+import hashlib
+import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from memworld.encoders import check_not_collapsed
+from memworld.encoders.checkpoint import Run
 from memworld.encoders.network import VAENetwork
 from memworld.encoders.vae import VAE, VAEConfig, normalise
 from memworld.episodes import EpisodeDataset
 from memworld.errors import MemworldError
-from memworld.storage import (
-    OnExisting,
-    prepare_folder,
-    read_arrays,
-    read_json,
-    to_json,
-    write_arrays,
-    write_json,
-    write_picture,
-)
-
-_log = logging.getLogger(__name__)
+from memworld.storage import OnExisting, prepare_folder, to_json, write_picture
 
 ACTIVE_STD = 0.1
 """A latent is active if its mean varies by more than this over the training frames (METHOD section 5)."""
@@ -62,14 +51,19 @@ class TrainingConfig:
         for name in ("steps", "batch_size", "validate_every", "patience", "max_frames"):
             if getattr(self, name) < 1:
                 raise MemworldError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise MemworldError(f"learning_rate must be above 0, got {self.learning_rate}")
+        if not 0 < self.learning_rate < math.inf:
+            raise MemworldError(f"learning_rate must be finite and above 0, got {self.learning_rate}")
+        if not 0 <= self.seed < 2**32:
+            raise MemworldError(f"seed must be 0 to {2**32 - 1}, got {self.seed}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise MemworldError(f"unknown precision {self.precision!r}: use auto, float32 or bfloat16")
 
     @property
     def bfloat16(self) -> bool:
         """Whether to train in bfloat16."""
         if self.precision == "auto":
-            return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+            onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+            return bool(onednn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
         return self.precision == "bfloat16"
 
 
@@ -118,15 +112,15 @@ def elbo(network: VAENetwork, inputs: Tensor, noise: Tensor, config: VAEConfig) 
     rate = (0.5 * (mu**2 + sigma**2 - 1) - torch.log(sigma)).sum(1).mean()
     if config.objective == "sigma":
         distortion = 0.5 * pixels * torch.log(error + 1e-8)
-        return Loss(distortion + rate, distortion, rate, error)
+        return Loss(distortion + rate, distortion, rate, error.detach())
     distortion = 0.5 * pixels * error
-    return Loss(distortion + config.beta * rate, distortion, rate, error)
+    return Loss(distortion + config.beta * rate, distortion, rate, error.detach())
 
 
 def train_vae(
     training: EpisodeDataset,
     held_out: EpisodeDataset,
-    output: Path,
+    output: str | Path,
     config: VAEConfig | None = None,
     how: TrainingConfig | None = None,
     *,
@@ -141,37 +135,47 @@ def train_vae(
     uninterrupted run.
 
     Raises:
-        MemworldError: no episodes, an output folder that cannot be used, a checkpoint of other
-            settings, frames that cannot be halved enough, or an encoder that collapsed.
+        MemworldError: no episodes, held-out ones of other frames, an output folder that cannot be
+            used, a checkpoint of other settings or episodes, frames that cannot be halved enough,
+            a loss that is no number any more, or an encoder that collapsed; the files of that one
+            stay, to be looked at.
     """
-    config, how = config or VAEConfig(), how or TrainingConfig()
+    config, how, output = config or VAEConfig(), how or TrainingConfig(), Path(output)
     for part, name in ((training, "training"), (held_out, "held-out")):
         if len(part) == 0:
             raise MemworldError(f"no {name} episodes: give at least one")
+    if held_out.info.observation_shape != training.info.observation_shape:
+        raise MemworldError(
+            f"training episodes have frames of {training.info.observation_shape}, held-out ones of "
+            f"{held_out.info.observation_shape}: resize them first"
+        )
     channels = config.network_channels(training.info.observation_shape)
     prepare_folder(output, on_existing, marker="training.json")
-    run = _Run(output, {"vae": to_json(config), "training": to_json(how)})
+    data = {"training": _digest(training), "held_out": _digest(held_out)}
+    run = Run(output, {"vae": to_json(config), "training": to_json(how), "episodes": data}, how.steps, how.patience)
     if run.finished:
-        return TrainingResult(VAE.open(output), run.history, run.stopped_early)
+        encoder = VAE.open(output)
+        check_not_collapsed(encoder)
+        return TrainingResult(encoder, run.history, run.stopped_early)
 
     frames = load_frames(training, how.max_frames)
     mean, scale = pixel_statistics(frames, config.std_floor)
-    torch.manual_seed(how.seed)
-    network = VAENetwork(training.info.observation_shape, config.latent_shape, channels)
+    with torch.random.fork_rng(devices=[]):  # torch draws weights from its global generator; the caller's stays
+        torch.manual_seed(how.seed)
+        network = VAENetwork(training.info.observation_shape, config.latent_shape, channels)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), lr=how.learning_rate, betas=(0.9, 0.99))
     run.load(network, optimiser)
     look = load_frames(held_out, 512)
-    bar = tqdm(total=how.steps, initial=run.step, desc="train encoder", unit="step", disable=not progress)
-    while run.step < how.steps and not run.stopped_early:
-        loss = _step(network, optimiser, frames, mean, scale, config, how, run.step)
-        run.step += 1
-        bar.update()
-        if run.step % how.validate_every == 0 or run.step == how.steps:
-            run.look(_evaluate(network, look, mean, scale, config, how), network, how.patience)
-            run.save(network, optimiser)
-            bar.set_postfix(error=f"{float(loss.error):.4f}", held_out=f"{run.history[-1]['loss']:.0f}")
-    bar.close()
+    with tqdm(total=how.steps, initial=run.step, desc="train encoder", unit="step", disable=not progress) as bar:
+        while run.step < how.steps and not run.stopped_early:
+            loss = gradient_step(network, optimiser, frames, mean, scale, config, how, run.step)
+            run.step += 1
+            bar.update()
+            if run.step % how.validate_every == 0 or run.step == how.steps:
+                run.look(_evaluate(network, look, mean, scale, config, how), network)
+                run.save(network, optimiser)
+                bar.set_postfix(error=f"{float(loss.error):.4f}", held_out=f"{run.history[-1]['loss']:.0f}")
 
     network.load_state_dict(run.best)
     encoder = VAE(config, network, mean, scale, active_units=0)
@@ -184,9 +188,24 @@ def train_vae(
 
 
 def load_frames(dataset: EpisodeDataset, most: int) -> Tensor:
-    """Up to `most` frames of a data set, uint8 (N, H, W, C): all, or every n-th of each episode."""
-    stride = max(1, math.ceil((dataset.steps + len(dataset)) / most))
-    return torch.from_numpy(np.concatenate([episode.observations[::stride] for episode in dataset]))
+    """Up to `most` frames of a data set, uint8 (N, H, W, C): all, or every n-th of the episodes end to end."""
+    total = dataset.steps + len(dataset)
+    stride = math.ceil(total / most)
+    frames = torch.empty((math.ceil(total / stride), *dataset.info.observation_shape), dtype=torch.uint8)
+    seen, kept = 0, 0
+    # Copied one episode at a time, so that no more than the frames themselves and one episode is in memory.
+    for episode in dataset:
+        chosen = episode.observations[-seen % stride :: stride]
+        frames[kept : kept + len(chosen)] = torch.tensor(chosen)
+        seen, kept = seen + len(episode) + 1, kept + len(chosen)
+    assert kept == len(frames), (kept, len(frames))
+    return frames
+
+
+def _digest(dataset: EpisodeDataset) -> str:
+    """What tells one data set from another without loading it, in few characters."""
+    content = [dataset.info.to_json(), [[entry.id, entry.steps] for entry in dataset.entries]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def pixel_statistics(frames: Tensor, floor: float) -> tuple[Tensor, Tensor]:
@@ -204,7 +223,7 @@ def pixel_statistics(frames: Tensor, floor: float) -> tuple[Tensor, Tensor]:
 
 def count_active(encoder: VAE, frames: Tensor) -> int:
     """Latent means whose standard deviation over (at most 2,000 of) the frames exceeds `ACTIVE_STD`."""
-    stride = max(1, len(frames) // 2000)
+    stride = math.ceil(len(frames) / 2000)
     mu, _ = encoder.encode(frames[::stride].numpy())
     return int((mu.std(0, correction=0) > ACTIVE_STD).sum())
 
@@ -216,7 +235,7 @@ def write_reconstructions(encoder: VAE, frames: Tensor, path: Path, count: int =
     write_picture(path, [chosen, encoder.decode(mu)])
 
 
-def _step(
+def gradient_step(
     network: VAENetwork,
     optimiser: torch.optim.Optimizer,
     frames: Tensor,
@@ -258,107 +277,3 @@ def _evaluate(
         noise = torch.zeros(len(frames), math.prod(config.latent_shape))
         loss = elbo(network, normalise(frames, mean, scale), noise, config)
     return {"loss": float(loss.total), "rate": float(loss.rate), "error": float(loss.error)}
-
-
-@dataclass
-class _Run:
-    """The state of a training run and its checkpoint on disk."""
-
-    output: Path
-    settings: dict[str, Any]
-    step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    best: dict[str, Tensor] = field(default_factory=dict)
-    best_loss: float = math.inf
-    looks_since_best: int = 0
-    stopped_early: bool = False
-    finished: bool = False
-
-    def __post_init__(self) -> None:
-        log = self.output / "training.json"
-        if not log.exists():
-            self._write_log()
-            return
-        stored = read_json(log, "training run")
-        try:
-            if stored["settings"] != self.settings:
-                raise MemworldError(
-                    f"{self.output} was trained with {stored['settings']}, asked now for {self.settings}: "
-                    "use the same settings to resume, or --overwrite"
-                )
-            self.finished, self.stopped_early = bool(stored["finished"]), bool(stored["stopped_early"])
-            if self.finished:
-                self.history = list(stored["history"])
-        except (KeyError, TypeError) as error:
-            raise MemworldError(f"{log} is damaged ({error!r}): use --overwrite") from error
-
-    def _write_log(self) -> None:
-        write_json(
-            self.output / "training.json",
-            {
-                "settings": self.settings,
-                "finished": self.finished,
-                "stopped_early": self.stopped_early,
-                "history": self.history,
-            },
-        )
-
-    def look(self, result: dict[str, float], network: VAENetwork, patience: int) -> None:
-        """Note a look at the held-out episodes; keep the weights if they are the best so far."""
-        self.history.append({"step": float(self.step), **result})
-        if result["loss"] < self.best_loss:
-            self.best_loss, self.looks_since_best = result["loss"], 0
-            self.best = {k: v.detach().clone() for k, v in network.state_dict().items()}
-        else:
-            self.looks_since_best += 1
-            self.stopped_early = self.looks_since_best >= patience
-
-    def save(self, network: VAENetwork, optimiser: torch.optim.Optimizer) -> None:
-        """Write the checkpoint: one file, so that its parts always belong together."""
-        arrays = {f"network.{k}": v for k, v in network.state_dict().items()}
-        arrays |= {f"best.{k}": v for k, v in self.best.items()}
-        arrays |= dict(_optimiser_tensors(optimiser))
-        for name in ("step", "loss", "rate", "error"):
-            arrays[f"history.{name}"] = torch.tensor([h[name] for h in self.history], dtype=torch.float64)
-        arrays["looks_since_best"] = torch.tensor(self.looks_since_best)
-        write_arrays(self.output / "checkpoint.safetensors", {k: v.detach().numpy() for k, v in arrays.items()})
-
-    def load(self, network: VAENetwork, optimiser: torch.optim.Optimizer) -> None:
-        """Go on from the checkpoint, if there is one."""
-        path = self.output / "checkpoint.safetensors"
-        if not path.exists():
-            return
-        arrays = {k: torch.from_numpy(v) for k, v in read_arrays(path, "checkpoint").items()}
-        try:
-            network.load_state_dict(
-                {k.removeprefix("network."): v for k, v in arrays.items() if k.startswith("network.")}
-            )
-            self.best = {k.removeprefix("best."): v for k, v in arrays.items() if k.startswith("best.")}
-            columns = {n: arrays[f"history.{n}"].tolist() for n in ("step", "loss", "rate", "error")}
-            self.looks_since_best = int(arrays["looks_since_best"])
-            for name, tensor in _optimiser_tensors(optimiser):
-                tensor.copy_(arrays[name])
-        except (KeyError, RuntimeError) as error:
-            raise MemworldError(f"{path} does not fit these settings: use --overwrite") from error
-        self.history = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        self.step = int(self.history[-1]["step"])
-        self.best_loss = min(h["loss"] for h in self.history)
-        _log.info("resumed training at step %d", self.step)
-
-    def finish(self) -> None:
-        """Note that the encoder is written; the checkpoint is no longer needed."""
-        self.finished = True
-        self._write_log()
-        (self.output / "checkpoint.safetensors").unlink(missing_ok=True)
-
-
-def _optimiser_tensors(optimiser: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
-    """Adam's state, one named tensor at a time, made now if no step has been taken yet."""
-    for number, parameter in enumerate(p for group in optimiser.param_groups for p in group["params"]):
-        state = optimiser.state[parameter]
-        if not state:
-            state["step"] = torch.tensor(0.0)
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
-        for name in ("step", "exp_avg", "exp_avg_sq"):
-            yield f"optimiser.{number}.{name}", state[name]

@@ -7,6 +7,8 @@ section 5).
 
 import hashlib
 import json
+import math
+import operator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +20,13 @@ from torch import Tensor
 
 from memworld.encoders.network import VAENetwork
 from memworld.errors import MemworldError
-from memworld.storage import read_arrays, read_json, write_arrays, write_json
+from memworld.storage import make_folder, one_line, read_arrays, read_json, write_arrays, write_json
 
 FORMAT = 1
 """Version of the encoder's files."""
 
 _BATCH = 256
-"""Frames per pass: fixed, so that a frame's code does not depend on how many came with it."""
+"""Frames per pass: bounds the working memory. How many frames share a pass changes codes by float noise only."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,19 @@ class VAEConfig:
     std_floor: float = 0.1
 
     def __post_init__(self) -> None:
-        shape = self.latent_shape
-        if len(shape) not in (1, 3) or any(n < 1 for n in shape):
-            raise MemworldError(f"latent shape {list(shape)} is neither (d,) nor (c, h, w) of positive numbers")
+        shape = _positive(self.latent_shape)
+        if len(shape) not in (1, 3):
+            raise MemworldError(f"latent shape {self.latent_shape} is neither (d,) nor (c, h, w) of positive numbers")
+        object.__setattr__(self, "latent_shape", shape)
         if self.objective not in ("sigma", "beta"):
             raise MemworldError(f"unknown objective {self.objective!r}: use sigma or beta")
-        if self.beta <= 0 or self.std_floor <= 0:
-            raise MemworldError(f"beta ({self.beta:g}) and std_floor ({self.std_floor:g}) must be above 0")
-        if self.channels is not None and (not self.channels or min(self.channels) < 1):
-            raise MemworldError(f"channels {self.channels} must be positive numbers")
+        if not (0 < self.beta < math.inf and 0 < self.std_floor < math.inf):
+            raise MemworldError(f"beta ({self.beta:g}) and std_floor ({self.std_floor:g}) must be finite and above 0")
+        if self.channels is not None:
+            channels = _positive(self.channels)
+            if not channels:
+                raise MemworldError(f"channels {self.channels} must be positive numbers, one for each halving")
+            object.__setattr__(self, "channels", channels)
 
     def network_channels(self, frame_shape: tuple[int, int, int]) -> tuple[int, ...]:
         """The channels to build for frames of this shape.
@@ -77,6 +83,15 @@ class VAEConfig:
                 f"{self.latent_shape[1]}x{self.latent_shape[2]}: change latent_shape or channels"
             )
         return channels
+
+
+def _positive(numbers: Any) -> tuple[int, ...]:
+    """The numbers as a tuple of integers, empty if one of them is no integer above 0."""
+    try:
+        integers = tuple(map(operator.index, numbers))
+    except TypeError:
+        return ()
+    return integers if min(integers, default=0) > 0 else ()
 
 
 def _default_channels(latent_shape: tuple[int, ...], height: int) -> tuple[int, ...]:
@@ -107,7 +122,8 @@ class VAE:
             active_units: latent means that vary by more than 0.1 over the training frames.
         """
         self.config = config
-        self.network = network.eval()
+        # One memory layout for trained and opened weights: another could round otherwise.
+        self.network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.mean = mean
         self.scale = scale
         self._active_units = active_units
@@ -145,11 +161,16 @@ class VAE:
         """
         if frames.dtype != np.uint8:
             raise MemworldError(f"frames must be uint8, 0 to 255, got {frames.dtype}: convert them first")
+        if frames.ndim != 4:
+            raise MemworldError(f"frames have shape {frames.shape}: expected (B, *{self.frame_shape})")
         if frames.shape[1:] != self.frame_shape:
             raise MemworldError(
                 f"the encoder takes frames of {self.frame_shape}, got {frames.shape[1:]}: "
                 "resize them, or train an encoder on them"
             )
+        if len(frames) == 0:
+            nothing = torch.empty(0, math.prod(self.latent_shape))
+            return nothing, nothing.clone()
         parts = []
         with torch.inference_mode():
             for start in range(0, len(frames), _BATCH):
@@ -159,7 +180,16 @@ class VAE:
         return mu, sigma
 
     def decode(self, z: Tensor) -> np.ndarray:
-        """(B, D) latents to uint8 (B, H, W, C) frames."""
+        """(B, D) latents to uint8 (B, H, W, C) frames.
+
+        Raises:
+            MemworldError: latents of another size.
+        """
+        size = math.prod(self.latent_shape)
+        if z.ndim != 2 or z.shape[1] != size:
+            raise MemworldError(
+                f"the encoder decodes latents (B, {size}), got {tuple(z.shape)}: decode with the encoder that made them"
+            )
         parts = []
         with torch.inference_mode():
             for start in range(0, len(z), _BATCH):
@@ -173,8 +203,12 @@ class VAE:
         return {**weights, "mean": self.mean.numpy(), "scale": self.scale.numpy()}
 
     def save(self, path: Path) -> None:
-        """Write `encoder.json` and `encoder.safetensors` into the folder `path`."""
-        path.mkdir(parents=True, exist_ok=True)
+        """Write `encoder.json` and `encoder.safetensors` into the folder `path`.
+
+        Raises:
+            MemworldError: the folder cannot be written.
+        """
+        make_folder(path)
         write_arrays(path / "encoder.safetensors", self._arrays())
         write_json(
             path / "encoder.json",
@@ -198,12 +232,15 @@ class VAE:
         description = read_json(path / "encoder.json", "encoder")
         config, frame_shape, active_units, fingerprint = _parse(description, path)
         arrays = read_arrays(path / "encoder.safetensors", "encoder weights")
-        network = VAENetwork(frame_shape, config.latent_shape, config.network_channels(frame_shape))
+        channels = config.network_channels(frame_shape)
+        # Without weights of its own: they would be drawn from, and so change, torch's global generator.
+        with torch.device("meta"):
+            network = VAENetwork(frame_shape, config.latent_shape, channels)
         try:
             state = {
                 k.removeprefix("network."): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("network.")
             }
-            network.load_state_dict(state)
+            network.load_state_dict(state, assign=True)
             mean, scale = torch.from_numpy(arrays["mean"]), torch.from_numpy(arrays["scale"])
         except (KeyError, RuntimeError) as error:
             raise MemworldError(f"encoder weights in {path} do not fit their description: train it again") from error
@@ -218,23 +255,27 @@ def _parse(description: Any, path: Path) -> tuple[VAEConfig, tuple[int, int, int
     try:
         if description["format"] != FORMAT or description["kind"] != "vae":
             raise MemworldError(
-                f"{path} holds encoder kind {description['kind']!r}, format {description['format']!r}; "
-                f"this version reads vae, format {FORMAT}"
+                f"it has kind {description['kind']!r}, format {description['format']!r}; "
+                f"this version reads vae, format {FORMAT}: update memworld"
             )
         given = dict(description["config"])
         given["latent_shape"] = tuple(given["latent_shape"])
         given["channels"] = None if given["channels"] is None else tuple(given["channels"])
-        height, width, colours = description["frame_shape"]
+        height, width, colours = map(int, description["frame_shape"])
+        if min(height, width) < 1 or colours not in (1, 3):
+            raise ValueError(f"frame_shape {description['frame_shape']}")
         return (
             VAEConfig(**given),
-            (int(height), int(width), int(colours)),
+            (height, width, colours),
             int(description["active_units"]),
             str(description["fingerprint"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, MemworldError):
-            raise
-        raise MemworldError(f"{path / 'encoder.json'} is damaged ({error!r}): restore or train again") from error
+    except MemworldError as error:
+        raise MemworldError(f"{path / 'encoder.json'} cannot be used: {error}") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise MemworldError(
+            f"{path / 'encoder.json'} is damaged ({type(error).__name__}: {one_line(error)}): restore or train again"
+        ) from error
 
 
 def normalise(frames: Tensor, mean: Tensor, scale: Tensor) -> Tensor:

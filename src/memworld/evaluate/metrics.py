@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memworld.encoders import Encoder
 from memworld.episodes import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents, at_mean, kl
+from memworld.memory import Memory
 from memworld.search import Query
 from memworld.search.exact import ExactIndex
 
@@ -46,7 +46,7 @@ def ssim(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     # Here and not above: this import alone takes longer than all others together.
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    sides = [torch.from_numpy(f).permute(0, 3, 1, 2).float() / 255 for f in (predicted, true)]
+    sides = [torch.tensor(f).permute(0, 3, 1, 2).float() / 255 for f in (predicted, true)]
     values = structural_similarity_index_measure(sides[0], sides[1], data_range=1.0, reduction="none")
     assert isinstance(values, Tensor)
     return np.asarray(values.reshape(-1).double().numpy())
@@ -93,20 +93,26 @@ class StateProbe:
     k: int = 5
 
     @classmethod
-    def fit(cls, dataset: EpisodeDataset, encoder: Encoder, most: int = 20_000) -> "StateProbe":
-        """Encode (at most about `most` of) the frames of `dataset` beside their states.
+    def fit(cls, dataset: EpisodeDataset, memory: Memory) -> "StateProbe":
+        """Lay the remembered latents of `dataset` beside the states that it recorded.
+
+        Args:
+            dataset: episodes that `memory` holds.
+            memory: their latents.
 
         Raises:
-            MemworldError: the data set has no states.
+            MemworldError: the data set has no states, or an episode is not in memory.
         """
         if not dataset.info.state_names:
             raise MemworldError("the data set has no states to fit a probe on")
-        stride = max(1, (dataset.steps + len(dataset)) // most)
+        remembered = {episode.entry.id: episode.latents.mu for episode in memory.episodes}
         latents, states = [], []
         for episode in dataset:
-            latents.append(encoder.encode(episode.observations[::stride])[0])
+            if episode.id not in remembered:
+                raise MemworldError(f"training episode {episode.id} is not in the memory: remember it first")
+            latents.append(remembered[episode.id])
             assert episode.states is not None  # EpisodeDataset checks it against state_names
-            states.append(episode.states[::stride])
+            states.append(episode.states)
         mu = torch.cat(latents)
         rows = torch.arange(len(mu))
         index = ExactIndex(

@@ -16,7 +16,7 @@ from memworld.evaluate.methods import Method, Predicted
 from memworld.evaluate.metrics import StateProbe, l1, latent_kl, median_picture, moving_pixel_l1, ssim
 from memworld.evaluate.results import Evaluation, MethodTiming, MetricRow, Neighbour, Retrieval, Strip, Table, interval
 from memworld.evaluate.verdicts import warnings_about
-from memworld.evaluate.windows import Windows, held_out_windows
+from memworld.evaluate.windows import Windows, episodes_of, held_out_windows
 from memworld.imagine import MODES, Mode
 from memworld.memory import Memory
 from memworld.search import Conditioning
@@ -93,13 +93,14 @@ def evaluate(
     seen = set(memory.ids) & set(held_out.ids)
     if seen:
         raise MemworldError(f"held-out episode {min(seen)} is in the memory: remember the training episodes only")
-    probe = StateProbe.fit(training, encoder) if training.info.state_names else None
+    probe = StateProbe.fit(training, memory) if training.info.state_names else None
     judge = _Judge(median_picture(training), probe)
     methods = _methods(encoder, memory, training, config)
     collected = _Collected(config)
-    total = len(methods) * len(held_out)
+    total = len(methods) * len(episodes_of(held_out, config.horizon))
+    episodes = held_out_windows(held_out, encoder, config.horizon, config.starts, config.seed)
     with tqdm(total=total, desc="evaluate", unit="method", disable=not progress) as bar:
-        for windows in held_out_windows(held_out, encoder, config.horizon, config.starts, config.seed):
+        for windows in episodes:
             for method in methods:
                 predicted = method.predict(windows)
                 collected.add(method, windows, predicted, judge.measure(windows, predicted), memory)
@@ -179,7 +180,6 @@ class _Collected:
         self.retrievals: list[Retrieval] = []
         self.support: dict[str, list[np.ndarray]] = {}
         self.shortfall: dict[str, int] = {}
-        self.searches = 0
         self.windows = 0
 
     def add(

@@ -174,7 +174,7 @@ class Retrieval:
     """One prediction with the moments behind it.
 
     Attributes:
-        method: label of the method.
+        method: name of the strategy.
         episode: held-out episode.
         start: step of the query's frame.
         query: uint8 (H, W, C) frame that was looked for.

@@ -49,30 +49,28 @@ def warnings_about(
             )
     if probe is not None:
         yield from _state_probe_warning(table, horizons)
-    for method, mode in table.methods:
-        if method not in _NOT_UNDER_TEST:
-            yield from _persistence_warning(table, method, mode, horizons)
+    yield from _persistence_warnings(table, horizons)
 
 
-def _persistence_warning(table: Table, method: str, mode: str, horizons: Sequence[int]) -> Iterator[str]:
-    """Name the horizons at which a method is not below persistence on what moves."""
-    lost, open_ = [], []
+def _persistence_warnings(table: Table, horizons: Sequence[int]) -> Iterator[str]:
+    """Name, for each horizon, the methods that are not below persistence on what moves."""
     for horizon in horizons:
-        row = table.get(method, mode, "moving_pixel_l1_minus_persistence", horizon)
-        if row is None:
-            continue
-        if row.value >= 0:
-            lost.append(f"t={horizon}")
-        elif not row.high < 0:
-            open_.append(f"t={horizon}")
-    label = f"{method} {mode}".strip()
-    if lost:
-        yield f"{label} does not beat persistence on moving pixels at {', '.join(lost)}."
-    if open_:
-        yield (
-            f"{label}: whether it beats persistence on moving pixels is undecided at {', '.join(open_)} "
-            "(the interval reaches 0)."
-        )
+        lost, undecided = [], []
+        for method, mode in table.methods:
+            row = table.get(method, mode, "moving_pixel_l1_minus_persistence", horizon)
+            if method in _NOT_UNDER_TEST or row is None:
+                continue
+            if row.value >= 0:
+                lost.append(f"{method} {mode}".strip())
+            elif row.high >= 0:
+                undecided.append(f"{method} {mode}".strip())
+        if lost:
+            yield f"At t={horizon}, on moving pixels, these do not beat persistence: {', '.join(lost)}."
+        if undecided:
+            yield (
+                f"At t={horizon}, on moving pixels, these are undecided against persistence "
+                f"(the interval reaches 0): {', '.join(undecided)}."
+            )
 
 
 def _state_probe_warning(table: Table, horizons: Sequence[int]) -> Iterator[str]:

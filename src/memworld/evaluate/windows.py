@@ -56,14 +56,32 @@ def held_out_windows(
     Raises:
         MemworldError: horizon or starts below 1, or no episode of at least `horizon` steps.
     """
-    if horizon < 1 or starts < 1:
-        raise MemworldError(f"horizon ({horizon}) and starts ({starts}) must be at least 1")
+    long_enough = episodes_of(dataset, horizon)
+    if starts < 1:
+        raise MemworldError(f"starts must be at least 1, got {starts}")
+    return _windows(dataset, long_enough, encoder, horizon, starts, seed)
+
+
+def episodes_of(dataset: EpisodeDataset, horizon: int) -> list[int]:
+    """The positions of the episodes of at least `horizon` steps.
+
+    Raises:
+        MemworldError: horizon below 1, or there is no such episode.
+    """
+    if horizon < 1:
+        raise MemworldError(f"horizon must be at least 1, got {horizon}")
     long_enough = [i for i, entry in enumerate(dataset.entries) if entry.steps >= horizon]
     if not long_enough:
         raise MemworldError(
             f"no held-out episode has {horizon} steps: ask for a shorter horizon or hold out longer episodes"
         )
-    for number in long_enough:
+    return long_enough
+
+
+def _windows(
+    dataset: EpisodeDataset, numbers: list[int], encoder: Encoder, horizon: int, starts: int, seed: int
+) -> Iterator[Windows]:
+    for number in numbers:
         episode = dataset[number]
         rng = np.random.default_rng([seed, number])
         possible = len(episode) - horizon + 1

@@ -1,1 +1,95 @@
-"""."""
+"""The report of a run: one HTML file that opens without a network and needs no script."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from memworld.errors import MemworldError
+from memworld.evaluate.results import Evaluation
+from memworld.report.pictures import curves, looks, png
+from memworld.report.tables import (
+    KINDS,
+    difference_table,
+    headline,
+    metric_tables,
+    number,
+    shown_horizons,
+    state_tables,
+    support_table,
+)
+from memworld.storage import write_bytes
+
+__all__ = ["write_report"]
+
+
+def write_report(
+    path: Path,
+    evaluation: Evaluation,
+    *,
+    title: str,
+    config: Mapping[str, Any],
+    stages: Mapping[str, float],
+    command: str,
+) -> None:
+    """Write an evaluation as one HTML page, atomically; the same input gives the same bytes.
+
+    Args:
+        path: the file to write; its folder must exist.
+        evaluation: what to show.
+        title: heading of the page.
+        config: resolved configuration of the run; what JSON does not know is shown as text.
+        stages: seconds that each stage of the run took.
+        command: the command that makes the report again.
+
+    Raises:
+        MemworldError: the table is empty, a frame cannot be shown, or the file cannot be written.
+    """
+    if not evaluation.table.rows:
+        raise MemworldError(f"cannot write {path}: the evaluation has no numbers; evaluate at least one method")
+    page = _environment().get_template("template.html.jinja")
+    html = page.render(
+        title=title,
+        evaluation=evaluation,
+        command=command,
+        config=json.dumps(config, indent=2, default=str),
+        stages=stages,
+        horizons=shown_horizons(evaluation),
+        **_views(evaluation),
+    )
+    write_bytes(path, html.encode())
+
+
+def _views(evaluation: Evaluation) -> dict[str, Any]:
+    """What the page shows of the numbers, by the names that the template uses."""
+    table = evaluation.table
+    horizons = shown_horizons(evaluation)
+    return {
+        "world": table.rows[0].world,
+        "episodes": table.rows[0].n,
+        "headline": headline(table),
+        "labels": [f"{name} {mode}".strip() for name, mode in table.methods],
+        "kinds": KINDS,
+        "looks": looks(table),
+        "curves": curves(table),
+        "tables": metric_tables(table, horizons),
+        "state_tables": state_tables(table, horizons),
+        "difference": difference_table(table, horizons),
+        "support": support_table(table, horizons),
+    }
+
+
+def _environment() -> jinja2.Environment:
+    """Templates of this package: everything escaped, and an unknown name is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("memworld", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"png": png, "number": number}
+    return environment

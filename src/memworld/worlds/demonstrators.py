@@ -15,6 +15,7 @@ from memworld.worlds.policies import PolicyFactory, skilled
 class PongDemonstrator:
     """Pong: go where the ball will arrive, at the time when it does, and place the shot."""
 
+    # Pong calls its paddle's ways right and left.
     _NOOP, _UP, _DOWN = 0, 2, 3
     _WALLS = (44.0, 206.0)
     _CONTACT_X = 188.0

@@ -1,1 +1,0 @@
-"""What every method is measured against."""

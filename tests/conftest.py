@@ -1,0 +1,13 @@
+from pathlib import Path
+
+import pytest
+
+from memworld.demo import demo_config
+from memworld.pipeline import RunResult, run
+
+
+@pytest.fixture(scope="session")
+def quick_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
+    """A tiny run of the main job, on the real game, that many tests read; none may write to it."""
+    output = tmp_path_factory.mktemp("quick") / "demo"
+    return output, run(demo_config("pong", seed=0, quick=True), output)

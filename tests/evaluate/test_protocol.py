@@ -1,0 +1,150 @@
+"""The protocol on a world whose every number can be worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from memworld.episodes import EpisodeDataset
+from memworld.evaluate import protocol
+from memworld.evaluate.methods import data_mean, encoder_bound, oracle, persistence, search_method
+from memworld.evaluate.protocol import EvaluationConfig, evaluate
+from memworld.evaluate.results import Evaluation
+from memworld.evaluate.windows import held_out_windows
+from memworld.memory import Memory
+from memworld.world_model import DynamicsConfig
+from tests.helpers import LEFT_RIGHT, PixelEncoder, one_clear_error, walk
+
+ENCODER = PixelEncoder((1, 2, 1), sigma=0.5)
+TRAINING = EpisodeDataset.from_episodes(LEFT_RIGHT, [walk(f"t{i}", 20 + i, [1] * 12, lane=3 * i) for i in range(4)])
+HELD_OUT = EpisodeDataset.from_episodes(LEFT_RIGHT, [walk(f"h{i}", 21 + i, [1] * 12, lane=1) for i in range(3)])
+CONFIG = EvaluationConfig(horizon=4, starts=5, shown=(1, 4), timing_batch=3)
+
+
+def memory() -> Memory:
+    made = Memory(LEFT_RIGHT, ENCODER)
+    made.extend(TRAINING, ENCODER)
+    return made
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    # SSIM needs frames larger than its window; these have two pixels.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "ssim", lambda true, predicted: np.zeros(len(true)))
+        return evaluate(ENCODER, memory(), TRAINING, HELD_OUT, CONFIG)
+
+
+def test_windows_never_leave_their_episode_and_start_where_chance_says() -> None:
+    windows = list(held_out_windows(HELD_OUT, ENCODER, horizon=4, starts=5, seed=0))
+    assert [w.episode for w in windows] == ["h0", "h1", "h2"]
+    for number, w in enumerate(windows):
+        assert len(set(w.starts.tolist())) == 5
+        assert w.starts.min() >= 0
+        assert w.starts.max() + 4 <= 12
+        first = 21 + number + 10 * w.starts
+        assert w.start_frames[:, 0, 0, 0].tolist() == first.tolist()
+        assert w.true_frames[:, :, 0, 0, 0].tolist() == (first[:, None] + [10, 20, 30, 40]).tolist()
+        assert w.true_states is not None
+        assert w.true_states[..., 0].tolist() == w.true_frames[:, :, 0, 0, 0].tolist()
+    others = list(held_out_windows(HELD_OUT, ENCODER, horizon=4, starts=5, seed=1))
+    assert any((a.starts != b.starts).any() for a, b in zip(windows, others, strict=True))
+    all_starts = next(iter(held_out_windows(HELD_OUT, ENCODER, horizon=4, starts=99, seed=0)))
+    assert all_starts.starts.tolist() == list(range(9))
+
+
+def test_a_method_that_may_not_see_the_truth_does_not_change_with_it() -> None:
+    """Strategies and baselines get windows whose truth is scrambled and must say the same."""
+    windows = next(iter(held_out_windows(HELD_OUT, ENCODER, horizon=4, starts=5, seed=0)))
+    scrambled = type(windows)(
+        **{
+            **vars(windows),
+            "true_frames": 255 - windows.true_frames,
+            "true_latents": windows.true_latents[torch.arange(4, -1, -1)],
+            "true_states": None,
+        }
+    )
+    made = memory()
+    honest = [persistence(), data_mean(made, TRAINING[0].observations[0], None)]
+    for strategy in ("rollout", "replay_l2", "replay_kl"):
+        honest += [search_method(ENCODER, made, DynamicsConfig(strategy), mode, 0) for mode in ("requery", "follow")]  # type: ignore[arg-type]
+    for method in honest:
+        assert not method.uses_truth
+        np.testing.assert_array_equal(method.predict(windows).frames, method.predict(scrambled).frames)
+    for method in (encoder_bound(ENCODER), oracle(ENCODER, made, 0)):
+        assert method.uses_truth
+        assert (method.predict(windows).frames != method.predict(scrambled).frames).any()
+
+
+def value(evaluation: Evaluation, method: str, mode: str, metric: str, horizon: int) -> float:
+    row = evaluation.table.get(method, mode, metric, horizon)
+    assert row is not None, (method, mode, metric, horizon)
+    return row.value
+
+
+def test_baselines_have_the_errors_that_arithmetic_gives_them(evaluation: Evaluation) -> None:
+    for t in range(1, 5):
+        assert value(evaluation, "encoder_bound", "", "l1", t) == 0
+        assert value(evaluation, "encoder_bound", "", "kl", t) == 0
+        # Persistence misses 10 grey levels a step on one of the two pixels.
+        assert value(evaluation, "persistence", "", "l1", t) == pytest.approx(10 * t / 2 / 255)
+        assert value(evaluation, "persistence", "", "kl", t) == pytest.approx((10 * t) ** 2 / (2 * 0.5**2))
+        assert value(evaluation, "data_mean", "", "state_error", t) > 0
+
+
+def test_searches_come_near_the_truth_and_the_oracle_nearer_than_it_should(evaluation: Evaluation) -> None:
+    for mode in ("requery", "follow"):
+        for t in (1, 4):
+            assert value(evaluation, "replay_kl", mode, "l1", t) < 0.3 * value(evaluation, "persistence", "", "l1", t)
+            assert value(evaluation, "replay_kl", mode, "l1_minus_persistence", t) < 0
+    assert value(evaluation, "oracle", "", "state_error", 4) < 5
+
+
+def test_every_table_carries_every_baseline_metric_and_horizon(evaluation: Evaluation) -> None:
+    table = evaluation.table
+    assert table.methods == [
+        ("encoder_bound", ""), ("persistence", ""), ("data_mean", ""),
+        ("rollout", "requery"), ("rollout", "follow"), ("replay_l2", "requery"), ("replay_l2", "follow"),
+        ("replay_kl", "requery"), ("replay_kl", "follow"), ("oracle", ""),
+    ]  # fmt: skip
+    assert table.horizons == [1, 2, 3, 4]
+    for method, mode in table.methods:
+        for metric in ("kl", "l1", "ssim", "moving_pixel_l1", "state_error", "state_error:position"):
+            row = table.get(method, mode, metric, 3)
+            assert row is not None
+            assert (row.world, row.n) == ("line", 3)
+            assert row.low <= row.value <= row.high
+    assert table.get("rollout", "follow", "support", 1) is not None
+
+
+def test_same_seed_same_numbers(evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "ssim", lambda true, predicted: np.zeros(len(true)))
+    again = evaluate(ENCODER, memory(), TRAINING, HELD_OUT, CONFIG)
+    assert again.table.rows == evaluation.table.rows
+
+
+def test_pictures_show_what_was_measured(evaluation: Evaluation) -> None:
+    strip = evaluation.strips[0]
+    assert (strip.episode, strip.horizons, strip.truth.shape) == ("h0", (1, 4), (2, 1, 2, 1))
+    assert [label for label, _ in strip.rows][:3] == ["encoder_bound", "persistence", "data_mean"]
+    np.testing.assert_array_equal(dict(strip.rows)["encoder_bound"], strip.truth)
+    for retrieval in evaluation.retrievals:
+        distances = [n.distance for n in retrieval.neighbours]
+        assert distances == sorted(distances)
+        for neighbour in retrieval.neighbours:
+            recorded = TRAINING.load(neighbour.episode).observations
+            np.testing.assert_array_equal(neighbour.frame, recorded[neighbour.step])
+            np.testing.assert_array_equal(neighbour.successor, recorded[neighbour.step + 1])
+    assert {r.method for r in evaluation.retrievals} == {"rollout", "replay_l2", "replay_kl"}
+
+
+def test_bad_input() -> None:
+    with one_clear_error("held-out episode t0 is in the memory"):
+        evaluate(ENCODER, memory(), TRAINING, TRAINING, CONFIG)
+    with one_clear_error("no held-out episode has 20 steps"):
+        evaluate(ENCODER, memory(), TRAINING, HELD_OUT, EvaluationConfig())
+    with one_clear_error("horizon must be at least 1"):
+        EvaluationConfig(horizon=0)
+    with one_clear_error("unknown strategy"):
+        EvaluationConfig(strategies=("replay",))
+    with one_clear_error("made by encoder"):
+        evaluate(PixelEncoder(sigma=1.0), memory(), TRAINING, HELD_OUT, CONFIG)

@@ -1,0 +1,55 @@
+import numpy as np
+
+from memworld.evaluate.results import MetricRow, Table
+from memworld.evaluate.verdicts import warnings_about
+from tests.helpers import PixelEncoder
+
+NAN = float("nan")
+
+
+def table(difference: tuple[float, float, float], floor: float = 1.0, n: int = 4) -> Table:
+    """One search method, five steps ahead, with its paired difference from persistence."""
+    return Table(
+        [
+            MetricRow("w", "encoder_bound", "", 5, "state_error", floor, floor, floor, n),
+            MetricRow("w", "persistence", "", 5, "state_error", 4.0, 4.0, 4.0, n),
+            MetricRow("w", "oracle", "", 5, "moving_pixel_l1_minus_persistence", 1.0, 1.0, 1.0, n),
+            MetricRow("w", "rollout", "follow", 5, "moving_pixel_l1_minus_persistence", *difference, n),
+        ]
+    )
+
+
+def said(
+    difference: tuple[float, float, float] = (-2, -3, -1),
+    *,
+    floor: float = 1.0,
+    n: int = 4,
+    support: float = 0.5,
+    active: int = 9,
+    probe: bool = True,
+) -> list[str]:
+    encoder = PixelEncoder()
+    encoder.active_units = active
+    quantiles = {"rollout follow": [np.full((2, 5), support)]}
+    return list(warnings_about(table(difference, floor, n), encoder, quantiles, [5], object() if probe else None))  # type: ignore[arg-type]
+
+
+def test_nothing_to_warn_of() -> None:
+    assert said() == []
+
+
+def test_each_warning_and_only_that() -> None:
+    for warnings, words in (
+        (said((0.5, 0.1, 0.9)), "At t=5, on moving pixels, these do not beat persistence: rollout follow."),
+        (said((-0.5, -1, 0.1)), "undecided against persistence (the interval reaches 0): rollout follow."),
+        (said(floor=3.0), "state_error says little at t=5 (3.00 against 4.00)"),
+        (said(support=0.99), "rollout follow: 100% of the predictions have low support"),
+        (said(active=2), "close to collapse: 2 active units"),
+        (said((-2, NAN, NAN), n=1), "one held-out episode, so no interval"),
+    ):
+        assert len(warnings) == 1, warnings
+        assert words in warnings[0]
+
+
+def test_the_probe_is_not_spoken_of_where_there_is_none() -> None:
+    assert said(floor=3.0, probe=False) == []

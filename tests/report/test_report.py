@@ -1,0 +1,225 @@
+import base64
+import io
+import math
+import re
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from memworld.evaluate.results import Evaluation, Table
+from memworld.report import write_report
+from tests.helpers import one_clear_error
+from tests.report.made_up import HEIGHT, LABELS, METRICS, WIDTH, make_evaluation, make_rows
+
+
+@dataclass
+class Page(HTMLParser):
+    """A parsed page: tags with attributes, all text, tables as rows of texts; asserts that tags nest."""
+
+    tags: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    tables: list[list[list[str]]] = field(default_factory=list)
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs), f"{tag} has an attribute twice"
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if {"td", "th"} & set(self.open):
+            self.tables[-1][-1][-1] = f"{self.tables[-1][-1][-1]} {data}".strip()
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def write(folder: Path, evaluation: Evaluation, **changes: Any) -> str:
+    arguments: dict[str, Any] = {
+        "title": "A run",
+        "config": {"seed": 3, "data": Path("pong")},
+        "stages": {"record": 1.25, "evaluate": 2.5},
+        "command": "memworld run --seed 3",
+    }
+    write_report(folder / "report.html", evaluation, **(arguments | changes))
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def parse(html: str) -> Page:
+    page = Page()
+    page.feed(html)
+    page.close()
+    assert page.open == []
+    return page
+
+
+def image(attributes: dict[str, str]) -> np.ndarray:
+    head, content = attributes["src"].split(",")
+    assert head == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+
+
+def test_the_page_is_well_formed_and_its_links_arrive(tmp_path: Path) -> None:
+    html = write(tmp_path, make_evaluation())
+    assert html.startswith("<!DOCTYPE html>\n")
+    page = parse(html)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    inner = [value[1:] for _, a in page.tags for name, value in a.items() if "href" in name]
+    assert len(inner) > 9
+    assert set(inner) <= set(ids)
+    assert page.all("section")[0]["id"] == "warnings"
+
+
+def test_every_method_is_in_the_tables_curves_and_strips(tmp_path: Path) -> None:
+    html = write(tmp_path, make_evaluation())
+    page = parse(html)
+    strips, numbers = page.tables[:2], page.tables[2:8]
+    for table in strips:
+        assert [row[0].removesuffix(" uses the truth").removesuffix(" baseline") for row in table[2:]] == LABELS
+    for table in numbers:
+        assert table[0] == ["method", "t = 1", "t = 5", "t = 10", "t = 20"]
+        assert [row[0] for row in table[1:]] == [
+            "encoder_bound uses the truth",
+            "persistence baseline",
+            "data_mean baseline",
+            *LABELS[3:6],
+            "oracle uses the truth",
+        ]
+        assert {len(row) for row in table} == {5}
+    assert html.count('role="img"') == html.count("</svg></div>") + html.count("</svg>\n</div>") == len(METRICS)
+    assert numbers[0][4][1] == "0.101 [0.091, 0.111]"
+    assert page.tables[8][1][0] == "encoder_bound uses the truth"
+    assert page.tables[8][3][1] == "0.0010 [−0.0090, 0.0110]"
+
+
+def test_frames_are_shown_as_they_are(tmp_path: Path) -> None:
+    evaluation = make_evaluation()
+    images = parse(write(tmp_path, evaluation)).all("img")
+    strip, retrieval = evaluation.strips[0], evaluation.retrievals[0]
+    assert len(images) == 2 * (5 + 4 * len(LABELS)) + 3 + 2 * 2
+    assert all(a["alt"] and (a["width"], a["height"]) == (str(WIDTH), str(HEIGHT)) for a in images)
+    np.testing.assert_array_equal(image(images[0]), strip.start_frame)
+    np.testing.assert_array_equal(image(images[2]), strip.truth[1])
+    np.testing.assert_array_equal(image(images[5 + 4 + 2]), strip.rows[1][1][2])
+    assert images[5 + 4 + 2]["alt"] == "persistence, t = 10"
+    np.testing.assert_array_equal(image(images[-1]), retrieval.neighbours[1].successor)
+
+
+def test_frames_of_one_channel(tmp_path: Path) -> None:
+    evaluation = make_evaluation(channels=1)
+    first = image(parse(write(tmp_path, evaluation)).all("img")[0])
+    np.testing.assert_array_equal(first, evaluation.strips[0].start_frame[..., 0])
+
+
+def test_what_comes_from_outside_is_escaped(tmp_path: Path) -> None:
+    hostile = """<script>alert("x")</script>' onerror='y"""
+    plain = parse(write(tmp_path, make_evaluation()))
+    page = parse(
+        write(
+            tmp_path,
+            make_evaluation(hostile=hostile),
+            title=hostile,
+            config={hostile: hostile},
+            stages={hostile: 1.0, "evaluate": 2.5},
+            command=hostile,
+        )
+    )
+    keys = ("svg", "line")  # a method that is not in the table has no key
+    assert [tag for tag, _ in page.tags if tag not in keys] == [tag for tag, _ in plain.tags if tag not in keys]
+    assert not any("onerror" in attributes for _, attributes in page.tags)
+    assert page.text.count(hostile) >= 15
+
+
+def test_nothing_is_fetched_and_no_script_runs(tmp_path: Path) -> None:
+    html = write(tmp_path, make_evaluation())
+    page = parse(html)
+    assert not {"script", "link", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        for name, value in attributes.items():
+            if name in ("src", "href", "xlink:href", "srcset", "action"):
+                assert value.startswith(("data:", "#"))
+            elif not name.startswith("xmlns"):
+                assert "://" not in value
+    assert "@import" not in html
+    assert "matplotlib.org" not in html
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)", html))
+    assert "default-src 'none'" in html
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    first = write(tmp_path, make_evaluation())
+    with matplotlib.rc_context({"axes.titlepad": 30, "grid.linestyle": ":", "svg.fonttype": "path"}):
+        assert write(tmp_path, make_evaluation()) == first
+
+
+def test_one_episode_gives_no_interval(tmp_path: Path) -> None:
+    rows = [replace(row, low=math.nan, high=math.nan, n=1) for row in make_rows()]
+    page = parse(write(tmp_path, make_evaluation(rows=rows)))
+    assert "1 held-out episode\n" in page.text
+    assert page.tables[2][4][1] == "0.101 no interval"
+    assert "nan" not in page.text
+    marks = [a["class"] for a in page.all("span") if a.get("class") in ("better", "worse")]
+    assert marks == ["better", "worse"], "the legend alone"
+
+
+def test_warnings_are_shown_or_said_to_be_none(tmp_path: Path) -> None:
+    evaluation = make_evaluation()
+    assert "something is wrong" in parse(write(tmp_path, evaluation)).text
+    calm = parse(write(tmp_path, replace(evaluation, warnings=())))
+    assert "No warnings" in calm.text
+    assert calm.all("section")[0]["class"] == "box"
+
+
+def test_a_report_of_the_numbers_alone(tmp_path: Path) -> None:
+    rows = [row for row in make_rows() if row.horizon <= 3 and row.metric == "l1" and not row.mode]
+    page = parse(write(tmp_path, Evaluation(Table(rows), (), (), (), (), {}), stages={}, config={}))
+    for words in (
+        "No film strips",
+        "None to show",
+        "No search was evaluated",
+        "Nothing was timed",
+        "nothing can be said",
+    ):
+        assert words in page.text
+    assert page.tables[0][0] == ["method", "t = 1"]
+
+
+def test_neighbours_facts_stages_config_and_command_are_shown(tmp_path: Path) -> None:
+    page = parse(write(tmp_path, make_evaluation()))
+    for words in ("n1, step 41", "distance 2.50", "weight 50.0%", "support 0.25", '"data": "pong"', "12,345"):
+        assert words in page.text
+    assert page.tables[-1] == [["record", "1.2"], ["evaluate", "2.5"], ["all", "3.8"]]
+    assert page.tables[-2] == [["memory", "3 episodes"]]
+    assert page.text.count("memworld run --seed 3") == 4
+
+
+def test_what_cannot_be_shown_is_refused_and_leaves_the_old_file(tmp_path: Path) -> None:
+    old = write(tmp_path, make_evaluation())
+    with one_clear_error("no numbers"):
+        write(tmp_path, make_evaluation(rows=[]))
+    with one_clear_error(r"uint8\[6, 9, 2\] cannot be shown"):
+        write(tmp_path, make_evaluation(channels=2))
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == old

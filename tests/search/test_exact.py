@@ -1,0 +1,190 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from memworld.gaussian import DISTANCES, Latents
+from memworld.search import Query
+from memworld.search.exact import ExactIndex
+from memworld.search.features import PRODUCT_FORMS
+from tests.helpers import literal_distances, literal_nearest, one_clear_error
+
+METRICS = sorted(DISTANCES)
+
+
+def random_latents(rng: np.random.Generator, rows: int, dim: int, low: float, high: float, spread: float) -> Latents:
+    """Latents whose sigmas are log-uniform in [low, high]."""
+    sigma = np.exp(rng.uniform(np.log(low), np.log(high), (rows, dim)))
+    mu = rng.normal(size=(rows, dim)) * spread
+    z = mu + sigma * rng.normal(size=(rows, dim))
+    return Latents(*(torch.from_numpy(x.astype(np.float32)) for x in (mu, sigma, z)))
+
+
+def one_hot(actions: np.ndarray, count: int) -> torch.Tensor:
+    return torch.from_numpy(np.eye(count)[actions] / np.sqrt(2))
+
+
+def make_index(metric: str, stored: Latents, episodes: np.ndarray, actions: np.ndarray, count: int) -> ExactIndex:
+    rows = torch.arange(len(stored))
+    return ExactIndex(metric, stored, rows, torch.from_numpy(episodes), one_hot(actions, count))
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int]:
+    """Stored latents and queries, some of them copies or near copies of stored rows; episodes, actions, k."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    dim = draw(st.sampled_from([2, 3, 8, 31, 64, 128, 512]))
+    rows = draw(st.integers(1, 300))
+    low = draw(st.sampled_from([1e-3, 1e-2, 0.3, 1.0]))
+    high = draw(st.sampled_from([low, 1.0, 10.0]))
+    spread = draw(st.sampled_from([0.0, 0.01, 1.0, 30.0]))
+    stored = random_latents(rng, rows, dim, min(low, high), max(low, high), spread)
+    if draw(st.booleans()):
+        # Groups of identical and of nearly identical rows, on which a rounded product gets lost.
+        source = torch.from_numpy(rng.integers(0, max(1, rows // 10), rows))
+        jitter = draw(st.sampled_from([0.0, 1e-6, 1e-4]))
+        noise = torch.from_numpy(rng.normal(size=(rows, dim)).astype(np.float32)) * jitter
+        copied = stored[source]
+        stored = Latents(copied.mu + noise * copied.sigma, copied.sigma, copied.z + noise * copied.sigma)
+    fresh = random_latents(rng, 4, dim, min(low, high), max(low, high), spread)
+    own = stored[torch.from_numpy(rng.integers(0, rows, 4))]
+    query = Latents(torch.cat([fresh.mu, own.mu]), torch.cat([fresh.sigma, own.sigma]), torch.cat([fresh.z, own.z]))
+    episodes = np.sort(rng.integers(0, draw(st.integers(1, 6)), rows))
+    episodes = np.unique(episodes, return_inverse=True)[1].astype(np.int64)
+    return stored, query, episodes, rng.integers(0, 3, rows), rng.integers(0, 3, 8), draw(st.integers(1, min(rows, 12)))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("conditioning", ["none", "hard"])
+@settings(max_examples=60, deadline=None)
+@given(problem=problems())
+def test_nearest_returns_the_rows_of_the_literal_formula(
+    metric: str, conditioning: str, problem: tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int]
+) -> None:
+    stored, query, episodes, actions, asked, k = problem
+    index = make_index(metric, stored, episodes, actions, 3)
+    allowed = np.ones((len(query), len(stored)), bool)
+    if conditioning == "hard":
+        allowed = asked[:, None] == actions
+    rows, distances = literal_nearest(literal_distances(metric, query, stored), allowed, k)
+    found = index.nearest(Query(query, one_hot(asked, 3), conditioning), k)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.rows.numpy(), rows)
+    np.testing.assert_allclose(found.distances.numpy(), distances, rtol=1e-12, atol=1e-9)
+    np.testing.assert_array_equal(found.shortfall.numpy(), (rows < 0).sum(1))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@settings(max_examples=40, deadline=None)
+@given(problem=problems())
+def test_nearest_per_episode_returns_the_best_row_of_each(
+    metric: str, problem: tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int]
+) -> None:
+    stored, query, episodes, actions, asked, _ = problem
+    literal = literal_distances(metric, query, stored)
+    index = make_index(metric, stored, episodes, actions, 3)
+    for conditioning in ("none", "hard"):
+        found = index.nearest_per_episode(Query(query, one_hot(asked, 3), conditioning))  # type: ignore[arg-type]
+        for q in range(len(query)):
+            best = []
+            for episode in range(episodes.max() + 1):
+                rows = np.flatnonzero((episodes == episode) & ((actions == asked[q]) | (conditioning == "none")))
+                if len(rows):
+                    row = rows[np.argmin(literal[q, rows])]
+                    best.append((literal[q, row], row))
+            expected = [row for _, row in sorted(best)]
+            missing = episodes.max() + 1 - len(expected)
+            assert found.rows[q].tolist() == expected + [-1] * missing
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@settings(max_examples=25, deadline=None)
+@given(problem=problems(), weight=st.sampled_from([0.0, 0.5, 1e3]))
+def test_soft_conditioning_adds_its_penalty(
+    metric: str, problem: tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int], weight: float
+) -> None:
+    stored, query, episodes, actions, asked, k = problem
+    literal = literal_distances(metric, query, stored) + weight * (asked[:, None] != actions)
+    found = make_index(metric, stored, episodes, actions, 3).nearest(Query(query, one_hot(asked, 3), "soft", weight), k)
+    taken = np.take_along_axis(literal, found.rows.numpy(), 1)
+    # The penalty's own rounding may order ties anew, so distances are compared and not rows.
+    np.testing.assert_allclose(taken, np.sort(literal, 1)[:, :k], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.distances.numpy(), taken, rtol=1e-9, atol=1e-9)
+
+
+def test_ties_go_to_the_lower_row() -> None:
+    row = random_latents(np.random.default_rng(0), 1, 5, 0.1, 1.0, 1.0)
+    stored = row[torch.zeros(50, dtype=torch.int64)]
+    for metric in METRICS:
+        index = make_index(metric, stored, np.repeat([0, 1], 25), np.zeros(50, np.int64), 3)
+        assert index.nearest(Query(row), 4).rows.tolist() == [[0, 1, 2, 3]]
+        assert index.nearest_per_episode(Query(row)).rows.tolist() == [[0, 25]]
+
+
+def test_row_numbers_are_those_of_memory_and_an_excluded_episode_never_answers() -> None:
+    rng = np.random.default_rng(1)
+    stored = random_latents(rng, 40, 4, 0.1, 1.0, 1.0)
+    episodes = torch.arange(40) // 10
+    numbers = torch.arange(40) * 3 + 7
+    index = ExactIndex("l2", stored, numbers, episodes, torch.zeros(40, 1))
+    assert index.nearest(Query(stored), 1).rows[:, 0].tolist() == numbers.tolist()
+    other = index.nearest(Query(stored, exclude_episode=episodes), 5).rows
+    assert not bool(((other - 7) // 30 == episodes[:, None]).any())
+
+
+def test_a_batch_answers_as_its_queries_do_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    stored, query = random_latents(rng, 200, 8, 0.01, 1, 1), random_latents(rng, 30, 8, 0.01, 1, 1)
+    index = make_index("kl_stored_query", stored, np.zeros(200, np.int64), np.zeros(200, np.int64), 3)
+    whole = index.nearest(Query(query), 5)
+    monkeypatch.setattr("memworld.search.exact._PRODUCT_CELLS", 1)
+    monkeypatch.setattr("memworld.search.exact._RERANK_NUMBERS", 1)
+    assert torch.equal(index.nearest(Query(query), 5).rows, whole.rows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(problem=problems())
+@example(problem=None)
+def test_the_product_forms_are_the_literal_formulas(
+    problem: tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int] | None,
+) -> None:
+    if problem is None:  # far from 0, where the expansion cancels most
+        rng = np.random.default_rng(3)
+        stored, query = random_latents(rng, 5, 4, 1, 1, 1e3), random_latents(rng, 3, 4, 1, 1, 1e3)
+    else:
+        stored, query = problem[:2]
+    for metric, form in PRODUCT_FORMS.items():
+        weights = form.weights(query.double())
+        product = weights.weights @ form.features(stored.double()).T + weights.constants[:, None]
+        size = weights.weights.abs() @ form.features(stored.double()).abs().T + weights.constants.abs()[:, None]
+        error = np.abs(product.numpy() - literal_distances(metric, query, stored))
+        assert (error <= 1e-12 * size.numpy()).all()
+
+
+def test_bad_searches_are_refused() -> None:
+    rng = np.random.default_rng(4)
+    stored = random_latents(rng, 10, 4, 0.1, 1, 1)
+    index = make_index("l2", stored, np.zeros(10, np.int64), np.zeros(10, np.int64), 3)
+    with one_clear_error("k=11 is outside 1 to 10"):
+        index.nearest(Query(stored), 11)
+    with one_clear_error("k=0 is outside"):
+        index.nearest(Query(stored), 0)
+    with one_clear_error("query has d=5, memory has d=4"):
+        index.nearest(Query(random_latents(rng, 2, 5, 1, 1, 1)), 1)
+    with one_clear_error("needs the actions"):
+        index.nearest(Query(stored, conditioning="hard"), 1)
+    with one_clear_error("unknown conditioning"):
+        index.nearest(Query(stored, conditioning="firm"), 1)  # type: ignore[arg-type]
+    bad = Latents(stored.mu.clone(), stored.sigma, stored.z)
+    bad.mu[0, 0] = torch.nan
+    with one_clear_error("query: mu holds NaN"):
+        index.nearest(Query(bad), 1)
+    with one_clear_error("memory: sigma must be above 0"):
+        make_index("l2", Latents(stored.mu, stored.sigma * 0, stored.z), np.zeros(10), np.zeros(10, np.int64), 3)
+    with one_clear_error("empty memory"):
+        make_index("l2", stored[:0], np.zeros(0, np.int64), np.zeros(0, np.int64), 3)
+    with one_clear_error("unknown metric 'cosine'"):
+        make_index("cosine", stored, np.zeros(10, np.int64), np.zeros(10, np.int64), 3)
+    tiny = Latents(stored.mu, stored.sigma * 1e-25, stored.z)
+    with one_clear_error("too extreme"):
+        make_index("kl_query_stored", tiny, np.zeros(10, np.int64), np.zeros(10, np.int64), 3)

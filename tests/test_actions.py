@@ -1,0 +1,190 @@
+import json
+import warnings
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memworld.actions import (
+    ActionSpace,
+    action_features,
+    as_actions,
+    describe_actions,
+    space_from_json,
+    space_to_json,
+    supported_space,
+)
+from tests.helpers import one_clear_error
+
+HALF_BOUNDED = Box(np.array([-1, -np.inf, 0], np.float32), np.array([1, 2, np.inf], np.float32))
+# Its own text takes several lines.
+WIDE = Box(np.linspace(-1, 0, 30, dtype=np.float32), np.ones(30, np.float32))
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        gymnasium.spaces.MultiDiscrete([2, 3]),
+        gymnasium.spaces.Dict({"jump": Discrete(2), "camera": WIDE}),
+        Box(0, 1, (2, 2)),
+        Box(0, 1, ()),
+    ],
+)
+def test_other_spaces_are_refused(space: gymnasium.Space[Any]) -> None:
+    with one_clear_error("is not supported: use Discrete or a one-dimensional Box"):
+        supported_space(space)
+
+
+spaces = st.one_of(
+    st.builds(lambda n, start: Discrete(n, start=start), st.integers(1, 2**62), st.integers(-(2**40), 2**40)),
+    st.integers(1, 4).flatmap(
+        lambda width: st.builds(
+            lambda low, above: Box(np.float32(low), np.nextafter(np.float32(low), np.float32(np.inf)) + np.abs(above)),
+            st.lists(st.floats(width=32, allow_nan=False, max_value=0), min_size=width, max_size=width),
+            st.lists(st.floats(0, 2**100, width=32), min_size=width, max_size=width).map(np.float32),
+        )
+    ),
+    st.sampled_from(
+        [
+            HALF_BOUNDED,
+            WIDE,
+            Box(-np.inf, np.inf, (2,), np.float32),
+            Box(-0.1, 0.3, (2,), np.float64),
+            Box(0, 255, (3,), np.uint8),
+            Box(-(2**63), 2**63 - 1, (2,), np.int64),
+        ]
+    ),
+)
+
+
+@given(space=spaces)
+@settings(max_examples=60, deadline=None)
+def test_json_holds_a_space_exactly(space: ActionSpace) -> None:
+    text = json.dumps(space_to_json(space), allow_nan=False)
+    again = space_from_json(json.loads(text))
+    assert type(again) is type(space)
+    assert again.dtype == space.dtype
+    if isinstance(space, Box) and isinstance(again, Box):
+        np.testing.assert_array_equal(again.low, space.low)
+        np.testing.assert_array_equal(again.high, space.high)
+    else:
+        assert again == space
+
+
+@pytest.mark.parametrize(
+    ("value", "match"),
+    [
+        (None, "damaged action space None"),
+        ([], "damaged action space"),
+        ({"type": "Dict"}, "unknown action space .*: expected Discrete or Box"),
+        ({"type": "Discrete", "n": 4}, "damaged action space .*'start'"),
+        ({"type": "Discrete", "n": 0, "start": 0}, "damaged action space"),
+        ({"type": "Discrete", "n": float("inf"), "start": 0}, "damaged action space"),
+        ({"type": "Discrete", "n": 10**30, "start": 0}, "damaged action space"),
+        ({"type": "Box", "low": [0], "high": [1]}, "damaged action space .*'dtype'"),
+        ({"type": "Box", "low": [float("nan")], "high": [1], "dtype": "float32"}, "damaged action space"),
+        ({"type": "Box", "low": [1], "high": [0], "dtype": "float32"}, "damaged action space"),
+        ({"type": "Box", "low": [0, 0], "high": [1], "dtype": "float32"}, "damaged action space"),
+        ({"type": "Box", "low": [None], "high": [1], "dtype": "int64"}, "damaged action space"),
+        ({"type": "Box", "low": [0], "high": [1], "dtype": "O"}, "damaged action space"),
+        ({"type": "Box", "low": [[0]], "high": [[1]], "dtype": "float32"}, "use Discrete or a one-dimensional Box"),
+    ],
+)
+def test_a_damaged_space(value: Any, match: str) -> None:
+    with one_clear_error(match):
+        space_from_json(value)
+
+
+# Checking
+
+
+def test_actions_take_the_stored_form() -> None:
+    shifted = Discrete(3, start=-1)
+    for given_type in (np.int8, np.int32, np.int64):
+        stored = as_actions(np.array([[-1, 0], [1, 1]], given_type), shifted)
+        assert (stored.dtype, stored.tolist()) == (np.int64, [[-1, 0], [1, 1]])
+    assert as_actions(2, Discrete(3)).shape == ()
+    stored = as_actions([[[0, 5, 7]]], Box(0, 10, (3,)))
+    assert (stored.dtype, stored.tolist()) == (np.float32, [[[0, 5, 7]]])
+
+
+def test_bounds_belong_to_the_space() -> None:
+    # 0.1 and 0.3 are no float32: rounding must not put the bounds themselves outside.
+    space = Box(np.array([0.1]), np.array([0.3]), dtype=np.float64)
+    assert as_actions([[0.1], [0.3]], space).shape == (2, 1)
+    assert as_actions([[-1, -1e30, 1e30]], HALF_BOUNDED).shape == (1, 3)
+    assert as_actions([5, 7], Discrete(3, start=5)).tolist() == [5, 7]
+
+
+@pytest.mark.parametrize(
+    ("space", "actions", "match"),
+    [
+        (Discrete(4), [0, 4], r"action 4 is outside Discrete\(4\): use 0 to 3"),
+        (Discrete(4), [-1], "action -1 is outside"),
+        (Discrete(3, start=5), [5, 4], "action 4 is outside .*: use 5 to 7"),
+        (Discrete(4), np.array([2**63], np.uint64), "action 9223372036854775808 is outside"),
+        (Discrete(4), [1.0], "takes integers, the actions are float64: convert them first"),
+        (Discrete(4), [True], "takes integers, the actions are bool"),
+        (Discrete(4), "1", "takes integers, the actions are <U1"),
+        (Discrete(4), [[1], [1, 2]], "actions are no array of numbers"),
+        (Box(-1, 1, (2,)), [[0, 0], [0.5, 1.5]], r"action \[0.5, 1.5\] is outside .*: clip or rescale it"),
+        (Box(-1, 1, (2,)), [[0, np.nan]], "actions hold NaN or infinity: repair or drop the episode"),
+        (Box(-np.inf, np.inf, (1,)), [np.inf], "actions hold NaN or infinity"),
+        (Box(-np.inf, np.inf, (1,)), [1e39], "actions hold NaN or infinity"),
+        (Box(-1, 1, (2,)), [[0, 0, 0]], r"actions have shape \(1, 3\), .* asks for \(..., 2\)"),
+        (Box(-1, 1, (2,)), 0.5, r"actions have shape \(\), "),
+        (Box(-1, 1, (2,)), ["0", "1"], "takes numbers, the actions are <U1"),
+        (Box(-1, 1, (2,)), [0.5, 0.5j], "takes numbers, the actions are complex128"),
+        (Box(-1, 1, (2,)), [0.5, None], "takes numbers, the actions are object"),
+        (Box(-1, 1, (1,)), [[1], [1, 2]], "actions are no array of numbers"),
+        (WIDE, np.full(30, 2), "is outside Box"),
+        (WIDE, [1], "asks for"),
+        (WIDE, ["1"] * 30, "takes numbers"),
+    ],
+)
+def test_actions_outside_are_named(space: ActionSpace, actions: Any, match: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with one_clear_error(match):
+            as_actions(actions, space)
+
+
+# Features
+
+
+@given(n=st.integers(1, 20), start=st.integers(-5, 5), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_discrete_actions_are_0_or_1_apart(n: int, start: int, data: st.DataObject) -> None:
+    one = st.integers(start, start + n - 1)
+    a, b = data.draw(st.lists(one, min_size=1, max_size=5)), data.draw(one)
+    space = Discrete(n, start=start)
+    features = action_features(np.array([*a, b]), space)
+    assert (features.shape, features.dtype) == ((len(a) + 1, n), np.float64)
+    apart = ((features[:-1] - features[-1]) ** 2).sum(1)
+    np.testing.assert_allclose(apart, [float(x != b) for x in a], rtol=1e-15, atol=0)
+
+
+def test_a_large_discrete_space_needs_no_square_table() -> None:
+    assert action_features(np.array([0, 200_000]), Discrete(200_001)).shape == (2, 200_001)
+
+
+def test_box_actions_are_measured_in_half_ranges() -> None:
+    # Unbounded on either side, or of no width: as they are.
+    space = Box(np.array([-2, 0, -np.inf, 3], np.float32), np.array([2, 10, 1, 3], np.float32))
+    a, b = np.array([[-2, 0, -7, 3]], np.float32), np.array([[2, 5, 0.5, 3]], np.float32)
+    np.testing.assert_allclose(action_features(b, space) - action_features(a, space), [[2, 1, 7.5, 0]])
+    assert action_features(a, space).dtype == np.float64
+    # The range of a type whose difference overflows it.
+    wide = Box(-(2**63), 2**63 - 1, (1,), np.int64)
+    np.testing.assert_allclose(action_features(np.array([[2.0**62]], np.float32), wide), [[0.5]])
+
+
+def test_actions_are_summarised() -> None:
+    assert describe_actions(np.array([5, 7, 7]), Discrete(3, start=5)) == {"5": 1, "6": 0, "7": 2}
+    summary = describe_actions(np.array([[0, 1], [1, 3]], np.float32), Box(-9, 9, (2,)))
+    assert summary == {"mean": [0.5, 2.0], "std": [0.5, 1.0]}
+    assert json.loads(json.dumps(summary)) == summary

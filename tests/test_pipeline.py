@@ -1,0 +1,129 @@
+"""The main job on the real game, end to end, at its smallest size."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import memworld
+from memworld import pipeline
+from memworld.demo import demo_config
+from memworld.evaluate.protocol import EvaluationConfig
+from memworld.evaluate.results import read_metrics
+from memworld.pipeline import RunResult, evaluate_memory, imagine_from, run
+from tests.helpers import one_clear_error
+
+Run = tuple[Path, RunResult]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def test_the_run_folder_holds_what_the_documentation_names(quick_run: Run) -> None:
+    output, result = quick_run
+    names = {path.name for path in output.iterdir()}
+    assert names == {
+        "config.json", "episodes", "encoder", "memory", "metrics.parquet", "timing.json", "report.html",
+    }  # fmt: skip
+    assert json.loads((output / "config.json").read_text())["seed"] == 0
+    timing = json.loads((output / "timing.json").read_text())
+    assert list(timing["stages_seconds"]) == ["record", "train", "remember", "evaluate", "report"]
+    assert {m["method"] for m in timing["methods"]} == {"rollout", "replay_l2", "replay_kl"}
+    assert tuple(read_metrics(output / "metrics.parquet")) == result.evaluation.table.rows
+    assert (output / "encoder" / "reconstructions.png").is_file()
+
+
+def test_the_memory_holds_the_training_episodes_alone_and_gives_the_world_back(quick_run: Run) -> None:
+    output, _ = quick_run
+    world = memworld.WorldModel.open(output / "memory")
+    dataset = memworld.open_dataset(output / "episodes")
+    training, held_out = dataset.split(2, 0)
+    assert world.memory.ids == training.ids
+    episode = held_out[0]
+    rollout = world.imagine(episode.observations[10], episode.actions[None, 10:20])
+    assert rollout.frames is not None
+    assert rollout.frames.shape == (1, 10, 64, 64, 3)
+    cited = rollout.citations(0, 0)[0]
+    assert cited.episode in training.ids
+    assert 0 <= cited.step < 150
+
+
+def test_same_seed_same_bytes(quick_run: Run, tmp_path: Path) -> None:
+    output, _ = quick_run
+    again = tmp_path / "again"
+    run(demo_config("pong", seed=0, quick=True), again)
+    for part in ("episodes", "encoder", "memory"):
+        assert contents(again / part) == contents(output / part), part
+    assert (again / "metrics.parquet").read_bytes() == (output / "metrics.parquet").read_bytes()
+    assert (again / "config.json").read_bytes() == (output / "config.json").read_bytes()
+
+
+@pytest.mark.parametrize("stage", ["train_vae", "remember", "evaluate", "write_report"])
+def test_a_run_that_was_interrupted_goes_on_to_the_same_numbers(
+    quick_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    output, _ = quick_run
+    broken = tmp_path / "broken"
+    shutil.copytree(output, broken)
+    later = {
+        "train_vae": ["encoder", "memory", "metrics.parquet", "timing.json", "report.html"],
+        "remember": ["memory", "metrics.parquet", "timing.json", "report.html"],
+        "evaluate": ["metrics.parquet", "timing.json", "report.html"],
+        "write_report": ["timing.json", "report.html"],
+    }[stage]
+    for name in later:
+        path = broken / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def interrupt(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    config = demo_config("pong", seed=0, quick=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, stage, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, broken, "resume")
+    run(config, broken, "resume")
+    assert contents(broken / "memory") == contents(output / "memory")
+    assert (broken / "metrics.parquet").read_bytes() == (output / "metrics.parquet").read_bytes()
+
+
+def test_a_folder_with_other_settings_is_refused(quick_run: Run) -> None:
+    output, _ = quick_run
+    config = demo_config("pong", seed=0, quick=True)
+    with one_clear_error("holds a run of other settings .they differ in training"):
+        run(replace(config, training=replace(config.training, steps=121)), output, "resume")
+    with one_clear_error("exists and is not empty"):
+        run(config, output)
+
+
+def test_evaluate_memory_measures_what_is_not_in_memory(quick_run: Run, tmp_path: Path) -> None:
+    output, first = quick_run
+    config = EvaluationConfig(horizon=5, starts=4, shown=(1, 5), timing_batch=8)
+    result = evaluate_memory(output / "memory", output / "episodes", config, tmp_path / "evaluation")
+    assert result.evaluation.table.rows == first.evaluation.table.rows
+    assert {p.name for p in (tmp_path / "evaluation").iterdir()} == {
+        "config.json", "metrics.parquet", "timing.json", "report.html",
+    }  # fmt: skip
+
+
+def test_imagine_from_writes_truth_above_imagination(quick_run: Run, tmp_path: Path) -> None:
+    output, _ = quick_run
+    world = memworld.WorldModel.open(output / "memory")
+    picture = tmp_path / "strip.png"
+    rollout = imagine_from(world, output / "episodes", None, 20, 6, "follow", 0, picture)
+    pixels = np.asarray(Image.open(picture))
+    assert pixels.shape == (128, 6 * 64, 3)
+    unseen = next(e for e in memworld.open_dataset(output / "episodes") if e.id not in world.memory.ids)
+    np.testing.assert_array_equal(pixels[:64, :64], unseen.observations[21])
+    assert rollout.frames is not None
+    np.testing.assert_array_equal(pixels[64:, 5 * 64 :], rollout.frames[0, 5])
+    with one_clear_error("has 150 steps, too few for 20 from step 140"):
+        imagine_from(world, output / "episodes", None, 140, 20, "follow", 0, None)
+    with one_clear_error("no episode 'nobody'"):
+        imagine_from(world, output / "episodes", "nobody", 0, 5, "follow", 0, None)

@@ -1,0 +1,231 @@
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memworld.episodes import DatasetInfo, Episode
+from memworld.gaussian import at_mean
+from memworld.memory import Memory
+from memworld.world_model import DynamicsConfig, WorldModel
+from tests.helpers import LEFT_RIGHT, PixelEncoder, one_clear_error, walk
+
+
+def world(*episodes: Episode, sigma: float = 0.01, **dynamics: object) -> WorldModel:
+    encoder = PixelEncoder(sigma=sigma)
+    memory = Memory(LEFT_RIGHT, encoder)
+    memory.extend(episodes, encoder)
+    return WorldModel(encoder, memory, DynamicsConfig(**dynamics))  # type: ignore[arg-type]
+
+
+def frame(position: int, lane: int = 0) -> np.ndarray:
+    return np.array([[[position], [lane]]], np.uint8)
+
+
+RIGHT = walk("right", 50, [1] * 6)
+LEFT = walk("left", 120, [0] * 6)
+
+
+def test_next_reads_state_reward_and_termination_from_the_retrieved_row() -> None:
+    model = world(RIGHT, LEFT, strategy="replay_kl")
+    prediction = model.next(model.encode(frame(60)), [1])
+    assert model.decode(prediction.latents)[0, 0, :, 0].tolist() == [70, 0]
+    assert prediction.reward.tolist() == [1.0]
+    assert prediction.terminated.tolist() == [0.0]
+    assert prediction.matches.rows.tolist() == [[1]]
+    last = model.next(model.encode(frame(100)), 1)  # the last step of "right" ended its episode
+    assert last.terminated.tolist() == [1.0]
+
+
+def test_the_last_observation_is_never_a_candidate_and_no_search_crosses_an_end() -> None:
+    model = world(RIGHT, LEFT, strategy="replay_l2", k=1)
+    prediction = model.next(model.encode(frame(110)), [1])  # the very last frame of "right"
+    assert prediction.matches.rows.tolist() == [[8]]  # "left" at 110 is the only row there with a successor
+
+
+@settings(max_examples=30, deadline=None)
+@given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=4), horizon=st.integers(1, 8), seed=st.integers(0, 99))
+def test_every_cited_row_of_every_step_has_a_successor_in_its_own_episode(
+    lengths: list[int], horizon: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    episodes = [
+        walk(f"e{i}", 100, [int(a) for a in rng.integers(0, 2, n)], lane=int(rng.integers(0, 50)))
+        for i, n in enumerate(lengths)
+    ]
+    for strategy in ("rollout", "replay_l2", "replay_kl"):
+        model = world(*episodes, strategy=strategy, k=None if strategy != "replay_l2" else min(3, sum(lengths)))
+        for mode in ("requery", "follow"):
+            rollout = model.imagine(frame(100), [[1] * horizon], mode=mode)  # type: ignore[arg-type]
+            for step in range(horizon):
+                cited = rollout.citations(0, step)
+                assert cited
+                assert sum(c.weight for c in cited) == pytest.approx(1, abs=1e-5)
+                for citation in cited:
+                    assert citation.step < lengths[int(citation.episode[1:])]
+
+
+def test_follow_walks_a_thread_and_searches_again_where_it_ends() -> None:
+    model = world(RIGHT, strategy="replay_l2", k=1, rule="nearest")
+    rollout = model.imagine(frame(90), [[1] * 4], mode="follow")
+    assert rollout.steps[0, :, 0].tolist() == [4, 5, 5, 5]  # 90, 100, then the end: 110 is nearest to 100 again
+    assert rollout.searched[0].tolist() == [True, False, True, True]
+    assert rollout.frames is not None
+    assert rollout.frames[0, :, 0, 0, 0].tolist() == [100, 110, 110, 110]
+
+
+def test_a_thread_that_ends_drops_out_while_others_walk_on() -> None:
+    short, long = walk("short", 50, [1, 1]), walk("long", 50, [1] * 5, lane=1)
+    model = world(short, long, strategy="rollout", rule="mean")
+    rollout = model.imagine(frame(50), [[1] * 4], mode="follow")
+    assert rollout.shortfall[0].tolist() == [0, 0, 1, 1]
+    assert rollout.searched[0].tolist() == [True, False, False, False]
+    assert [c.episode for c in rollout.citations(0, 3)] == ["long"]
+
+
+def test_requery_searches_from_the_prediction() -> None:
+    model = world(RIGHT, LEFT, strategy="replay_l2", k=1, rule="nearest", conditioning="hard")
+    rollout = model.imagine(frame(60), [[1, 1, 0]], mode="requery")
+    assert rollout.frames is not None
+    assert rollout.frames[0, :, 0, 0, 0].tolist() == [70, 80, 70]
+    assert bool(rollout.searched.all())
+
+
+def test_delta_carries_the_change_to_where_we_are() -> None:
+    model = world(RIGHT, strategy="replay_l2", k=1, rule="nearest", delta=True)
+    rollout = model.imagine(frame(53, lane=7), [[1, 1]])
+    assert rollout.frames is not None
+    assert rollout.frames[0, :, 0, :, 0].tolist() == [[63, 7], [73, 7]]
+
+
+def test_hard_conditioning_reports_what_is_missing_and_never_falls_back() -> None:
+    model = world(RIGHT, walk("one", 120, [0]), strategy="replay_l2", k=3, rule="mean", conditioning="hard")
+    prediction = model.next(model.encode(frame(60)), [0])
+    assert prediction.matches.rows.tolist() == [[7, -1, -1]]
+    assert prediction.matches.shortfall.tolist() == [2]
+    without = world(RIGHT, strategy="replay_l2", k=3, conditioning="hard")
+    state = without.encode(frame(60))
+    nothing = without.next(state, [0])
+    assert torch.equal(nothing.latents.z, state.z)  # unchanged, and said so:
+    assert nothing.support.tolist() == [1.0]
+    assert (nothing.reward.tolist(), nothing.weights.tolist()) == ([0.0], [[0.0] * 3])
+    rollout = without.imagine(frame(60), [[0, 1]], mode="requery")
+    assert rollout.found_nothing.tolist() == [[True, False]]
+    assert rollout.citations(0, 0) == []
+
+
+def test_soft_conditioning_prefers_the_asked_action_within_reach() -> None:
+    away, near = walk("away", 66, [0, 0]), walk("near", 60, [1, 1])
+    far = walk("far", 200, [0, 0])
+    soft = world(away, near, far, strategy="replay_l2", k=1, conditioning="soft", action_weight=100.0)
+    free = world(away, near, far, strategy="replay_l2", k=1)
+    assert free.next(free.encode(frame(61)), [0]).matches.rows.tolist() == [[3]]
+    assert soft.next(soft.encode(frame(61)), [0]).matches.rows.tolist() == [[0]]
+
+
+def test_one_observation_serves_many_action_sequences_and_the_other_way_round() -> None:
+    model = world(RIGHT, LEFT, strategy="replay_l2", k=1, rule="nearest", conditioning="hard")
+    many = model.imagine(frame(80), [[1, 1], [0, 0], [1, 0]])
+    assert many.frames is not None
+    assert many.frames[:, -1, 0, 0, 0].tolist() == [100, 60, 80]
+    assert many.latents.mu.shape == (3, 2, 2)
+    single = model.imagine(np.stack([frame(80), frame(60)]), [1])
+    assert single.frames is not None
+    assert single.frames[:, 0, 0, 0, 0].tolist() == [90, 70]
+    assert model.imagine(frame(80), [1, 1], decode=False).frames is None
+
+
+def test_deterministic_batches_are_their_members_alone() -> None:
+    model = world(RIGHT, LEFT, strategy="replay_l2", k=3, rule="weighted")
+    frames = np.stack([frame(p) for p in (55, 75, 115)])
+    actions = [[1, 0, 1]] * 3
+    start = at_mean(*model.encoder.encode(frames))
+    together = model.imagine(start, actions)
+    for i in range(3):
+        alone = model.imagine(start[i : i + 1], actions[i])
+        torch.testing.assert_close(alone.latents.mu[0], together.latents.mu[i])
+        assert torch.equal(alone.rows[0], together.rows[i])
+
+
+def test_seed_makes_sampling_repeatable() -> None:
+    model = world(RIGHT, LEFT, sigma=5.0, strategy="replay_kl")
+    one, two, other = (model.imagine(frame(80), [[1] * 3], seed=s).latents.z for s in (1, 1, 2))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+
+
+def test_new_episodes_count_at_once_and_removed_ones_never_again() -> None:
+    model = world(RIGHT, strategy="replay_l2", k=1, rule="nearest")
+    before = model.imagine(frame(200), [[1]])
+    model.memory.append(walk("new", 200, [0, 0]), model.encoder)
+    after = model.imagine(frame(200), [[1]])
+    assert [c.episode for c in after.citations(0, 0)] == ["new"]
+    model.memory.remove(["right"])
+    assert [c.episode for c in model.imagine(frame(100), [[1]]).citations(0, 0)] == ["new"]
+    # A rollout keeps citing what it was made from.
+    assert [c.episode for c in before.citations(0, 0)] == ["right"]
+
+
+def test_support_is_the_quantile_of_distances_between_episodes() -> None:
+    model = world(RIGHT, walk("beside", 52, [1] * 6), strategy="replay_l2", k=1)
+    assert float(model.next(model.encode(frame(60)), [1]).support) < 0.5
+    assert float(model.next(model.encode(frame(250)), [1]).support) == 1.0
+    alone = world(RIGHT, strategy="replay_l2", k=1)
+    assert torch.isnan(alone.next(alone.encode(frame(60)), [1]).support).all()
+
+
+def test_continuous_actions() -> None:
+    info = DatasetInfo((1, 2, 1), gymnasium.spaces.Box(-1, 1, (2,), np.float32))
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1, 1, (5, 2)).astype(np.float32)
+    last = np.arange(5) == 4
+    frames = np.arange(12, dtype=np.uint8).reshape(6, 1, 2, 1)
+    encoder = PixelEncoder()
+    memory = Memory(info, encoder)
+    memory.append(Episode("e", frames, actions, np.zeros(5), ~last & last, last), encoder)
+    soft = WorldModel(encoder, memory, DynamicsConfig("replay_l2", k=1, conditioning="soft", action_weight=1e6))
+    found = soft.next(soft.encode(frames[2]), actions[4]).matches.rows
+    assert found.tolist() == [[4]]
+    assert soft.imagine(frames[0], actions[None, :3]).rewards.shape == (1, 3)
+    with one_clear_error("is outside Box"):
+        soft.next(soft.encode(frames[0]), [2.0, 0.0])
+
+
+def test_bad_input() -> None:
+    model = world(RIGHT, LEFT)
+    for actions in ([], [[]], np.zeros((1, 0), np.int64)):
+        with one_clear_error("horizon is 0"):
+            model.imagine(frame(60), actions)
+    with one_clear_error(r"action 2 is outside Discrete\(2\)"):
+        model.imagine(frame(60), [[0, 2]])
+    with one_clear_error("takes integers"):
+        model.imagine(frame(60), [[0.5]])
+    with one_clear_error("2 observations and 3 action sequences"):
+        model.imagine(np.stack([frame(60)] * 2), [[1]] * 3)
+    with one_clear_error("give one per state"):
+        model.next(model.encode(frame(60)), [0, 1])
+    with one_clear_error(r"give \(T,\) or \(B, T\)"):
+        model.imagine(frame(60), [[[1]]])
+    with one_clear_error("unknown mode 'walk'"):
+        model.imagine(frame(60), [[1]], mode="walk")  # type: ignore[arg-type]
+    with one_clear_error("k=99 is outside 1 to 12"):
+        world(RIGHT, LEFT, k=99).imagine(frame(60), [[1]])
+    with one_clear_error("the memory is empty"):
+        world().imagine(frame(60), [[1]])
+    with one_clear_error("made by encoder"):
+        WorldModel(PixelEncoder(sigma=0.5), model.memory)
+
+
+def test_bad_dynamics() -> None:
+    for settings_, message in (
+        ({"strategy": "replay"}, "unknown strategy"),
+        ({"metric": "cosine"}, "unknown metric"),
+        ({"rule": "mode"}, "unknown rule"),
+        ({"conditioning": "firm"}, "unknown conditioning"),
+        ({"k": 0}, "k must be at least 1"),
+        ({"strategy": "rollout", "k": 3}, "leave k out"),
+        ({"action_weight": float("nan")}, "action_weight must be 0 or above"),
+    ):
+        with one_clear_error(message):
+            DynamicsConfig(**settings_)  # type: ignore[arg-type]
