@@ -1,8 +1,9 @@
 """Small random data for the tests, and comparisons; every value comes from the generator that is passed in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import gymnasium
 import numpy as np
@@ -15,7 +16,9 @@ from memworld.encoders.vae import VAE, VAEConfig
 from memworld.episodes import DatasetInfo, Episode, EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents
-from memworld.memory import MemoryEpisode
+from memworld.memory import Memory, MemoryEpisode
+
+Result = TypeVar("Result")
 
 DISCRETE = gymnasium.spaces.Discrete(4)
 
@@ -87,6 +90,16 @@ def one_clear_error(match: str) -> Iterator[None]:
     with pytest.raises(MemworldError, match=match) as caught:
         yield
     assert "\n" not in str(caught.value)
+
+
+def unless_refused(call: Callable[[], Result]) -> Result | None:
+    """What `call` returns; None if it raises a MemworldError instead, which must be of one line."""
+    try:
+        return call()
+    except MemworldError as error:
+        message = str(error)
+    assert "\n" not in message
+    return None
 
 
 def literal_distances(metric: str, query: Latents, stored: Latents) -> np.ndarray:
@@ -220,6 +233,23 @@ def literal_rows(episodes: Sequence[MemoryEpisode]) -> list[dict[str, object]]:
             }
             rows.append(row)
     return rows
+
+
+def assert_same_memory(a: Memory, b: Memory) -> None:
+    """Equal in their settings and in all that they hold."""
+    for name in ("info", "encoder_fingerprint", "latent_shape", "seed", "keep_frames", "ids"):
+        assert getattr(a, name) == getattr(b, name), name
+    for one, other in zip(a.episodes, b.episodes, strict=True):
+        assert one.entry.to_json() == other.entry.to_json()
+        for name in ("mu", "sigma", "z"):
+            assert torch.equal(getattr(one.latents, name), getattr(other.latents, name)), name
+        for name in ("actions", "rewards", "terminations", "truncations"):
+            left, right = getattr(one, name), getattr(other, name)
+            assert left.dtype == right.dtype, name
+            np.testing.assert_array_equal(left, right, err_msg=name)
+        assert (one.frames is None) == (other.frames is None)
+        if one.frames is not None:
+            np.testing.assert_array_equal(np.asarray(one.frames), np.asarray(other.frames))
 
 
 def folder_bytes(folder: Path) -> dict[str, bytes]:

@@ -32,7 +32,7 @@ def make_latents(seed: int, *shape: int, low: float = 1e-3, high: float = 10.0) 
     return draw(mu, sigma, torch.Generator().manual_seed(seed))
 
 
-def as_normal(latents: Latents) -> Independent:
+def as_normal(latents: Latents) -> Independent[Normal]:
     return Independent(Normal(latents.mu, latents.sigma), 1)
 
 
@@ -93,7 +93,7 @@ def test_l2_is_the_squared_distance_of_samples_wherever_they_are(
 
 
 def test_every_metric_broadcasts_and_has_a_name() -> None:
-    assert DISTANCES == {"l2": l2, "kl_stored_query": kl_stored_query, "kl_query_stored": kl_query_stored}
+    assert {"l2": l2, "kl_stored_query": kl_stored_query, "kl_query_stored": kl_query_stored} == DISTANCES
     query, stored = make_latents(1, 4, 1, 6), make_latents(2, 1, 7, 6)
     for name in DISTANCES:
         table = distance_named(name)(query, stored)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from memworld.config import RecordingConfig, RunConfig
 from memworld.encoders.training import TrainingConfig
+from memworld.encoders.vae import VAEConfig
 from memworld.errors import MemworldError
 from memworld.evaluate.protocol import EvaluationConfig
 from memworld.worlds import open_world
@@ -28,6 +29,7 @@ def demo_config(world: str = "pong", seed: int = 0, quick: bool = False) -> RunC
         )
     config = RunConfig(
         RecordingConfig(world=opened.name),
+        vae=VAEConfig(latent_shape=(4, 8, 8)),
         training=TrainingConfig(seed=seed),
         evaluation=EvaluationConfig(seed=seed),
         seed=seed,

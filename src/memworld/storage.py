@@ -202,7 +202,7 @@ def read_json(path: Path, what: str) -> Any:
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
     """Write named arrays as safetensors, atomically and with the same bytes for the same content."""
     # safetensors copies a non-contiguous array's raw buffer as it lies, which would reorder it.
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     write_bytes(path, safetensors.numpy.save(contiguous, dict(metadata) if metadata else None))
 
 

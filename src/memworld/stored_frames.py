@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from memworld.errors import MemworldError
 from memworld.storage import one_line
@@ -51,7 +52,8 @@ class StoredFrames:
 
     def _map(self) -> np.ndarray:
         try:
-            frames = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            # Not `np.load`, which opens archives and pickles too.
+            frames: np.ndarray = open_memmap(self.path, mode="r")
         except FileNotFoundError as error:
             raise MemworldError(f"remembered frames {self.path} are missing: remember the episode again") from error
         except Exception as error:  # NumPy promises no set of errors on damaged files
@@ -59,7 +61,7 @@ class StoredFrames:
                 f"remembered frames {self.path} are truncated or damaged ({one_line(error)}): "
                 "remember the episode again"
             ) from error
-        if not isinstance(frames, np.ndarray) or frames.shape != self.shape or frames.dtype != np.uint8:
+        if frames.shape != self.shape or frames.dtype != np.uint8:
             raise MemworldError(
                 f"remembered frames {self.path} are not uint8 {list(self.shape)}: remember the episode again"
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -196,7 +197,7 @@ def load_frames(dataset: EpisodeDataset, most: int) -> Tensor:
     # Copied one episode at a time, so that no more than the frames themselves and one episode is in memory.
     for episode in dataset:
         chosen = episode.observations[-seen % stride :: stride]
-        frames[kept : kept + len(chosen)] = torch.tensor(chosen)
+        frames[kept : kept + len(chosen)] = torch.tensor(np.ascontiguousarray(chosen))
         seen, kept = seen + len(episode) + 1, kept + len(chosen)
     assert kept == len(frames), (kept, len(frames))
     return frames

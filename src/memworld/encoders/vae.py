@@ -174,7 +174,8 @@ class VAE:
         parts = []
         with torch.inference_mode():
             for start in range(0, len(frames), _BATCH):
-                batch = torch.tensor(frames[start : start + _BATCH])
+                # torch takes no negative strides, as of mirrored frames.
+                batch = torch.tensor(np.ascontiguousarray(frames[start : start + _BATCH]))
                 parts.append(self.network.posterior(normalise(batch, self.mean, self.scale)))
         mu, sigma = (torch.cat(side).clone() for side in zip(*parts, strict=True))
         return mu, sigma

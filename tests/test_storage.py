@@ -1,0 +1,439 @@
+import errno
+import json
+import os
+import stat
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from memworld.errors import MemworldError
+from memworld.storage import (
+    check_name,
+    make_folder,
+    prepare_folder,
+    read_arrays,
+    read_json,
+    write_arrays,
+    write_atomic,
+    write_bytes,
+    write_json,
+    write_picture,
+)
+from memworld.stored_frames import StoredFrames
+from tests.helpers import folder_bytes, one_clear_error, unless_refused
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real disk of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no permission to mount a small disk: {error}")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["a", "0", "_", "Pong-v5.seed_7", "x" * 128])
+def test_names_that_serve(name: str) -> None:
+    assert check_name(name, "id") == name
+
+
+@given(name=st.one_of(st.text(max_size=9), st.text("aZ9._-/\\ \n", max_size=5)))
+@settings(max_examples=200, deadline=None)
+def test_a_name_that_serves_stays_in_its_folder(name: str) -> None:
+    if unless_refused(lambda: check_name(name, "id")) is None:
+        return
+    assert Path("/folder", name).parent == Path("/folder")
+    assert Path("/folder", name).resolve() == Path("/folder", name)
+
+
+# Atomic writes
+
+
+def test_a_write_replaces_what_was_there(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "x", b"old")
+    write_bytes(tmp_path / "x", b"new")
+    assert folder_bytes(tmp_path) == {"x": b"new"}
+
+
+def test_the_user_s_mask_decides_who_may_read(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_bytes(tmp_path / "x", b"")
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("error", [FULL, KeyboardInterrupt(), MemoryError(), MemworldError("bad")])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
+    write_bytes(tmp_path / "x", b"old")
+
+    def fail(temporary: Path) -> None:
+        assert temporary.parent == tmp_path  # else the rename would not be one
+        assert (tmp_path / "x").read_bytes() == b"old"
+        temporary.write_bytes(b"half")
+        raise error
+
+    with pytest.raises(MemworldError if error is FULL else type(error)):
+        write_atomic(tmp_path / "x", fail)
+    assert folder_bytes(tmp_path) == {"x": b"old"}
+
+
+@pytest.mark.parametrize(("owner", "call"), [(os, "fsync"), (Path, "replace")])
+def test_a_disk_that_fails_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, call: str) -> None:
+    def fail(*_: object) -> None:
+        raise FULL
+
+    write_bytes(tmp_path / "x", b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, call, fail)
+        with one_clear_error("cannot write .*x .No space left on device.: free space .* is unharmed"):
+            write_bytes(tmp_path / "x", b"new")
+    assert folder_bytes(tmp_path) == {"x": b"old"}
+
+
+def test_content_is_synced_before_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def note_sync(handle: int) -> None:
+        calls.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        sync(handle)
+
+    def note_replace(path: Path, target: Path) -> Path:
+        calls.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    write_bytes(tmp_path / "x", b"new")
+    assert calls == ["file", "rename", "folder"]
+
+
+WRITERS: list[Callable[[Path], None]] = [
+    lambda path: write_bytes(path, b"x" * 100_000),
+    lambda path: write_json(path, ["x" * 100_000]),
+    lambda path: write_arrays(path, {"a": np.zeros(100_000, np.uint8)}),
+    lambda path: write_atomic(path, lambda temporary: np.save(temporary, np.zeros(100_000, np.uint8))),
+    lambda path: write_picture(path, [np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8)]),
+]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_full_disk(small_disk: Path, write: Callable[[Path], None]) -> None:
+    write_bytes(small_disk / "x.npy", b"old")
+    with one_clear_error(r"cannot write .*x\.npy .*: free space or change its permissions"):
+        write(small_disk / "x.npy")
+    assert folder_bytes(small_disk) == {"x.npy": b"old"}
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with one_clear_error("cannot write .*none/x .No such file or directory"):
+        write_bytes(tmp_path / "none/x", b"")
+    (tmp_path / "file").write_bytes(b"")
+    with one_clear_error("cannot write .*file/x .Not a directory"):
+        write_bytes(tmp_path / "file/x", b"")
+    with one_clear_error("output folder .*file/x cannot be written .Not a directory.: name another"):
+        make_folder(tmp_path / "file/x")
+    make_folder(tmp_path / "a/b")
+    make_folder(tmp_path / "a/b")
+
+
+# Folders
+
+
+def test_a_new_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
+    for mode in ("error", "resume", "overwrite"):
+        prepare_folder(tmp_path / mode / "a/b", mode, "ours.json")
+        prepare_folder(tmp_path / mode / "a/b", mode, "ours.json")
+        assert list((tmp_path / mode / "a/b").iterdir()) == []
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    (tmp_path / "run/deep/deeper").mkdir(parents=True)
+    for name in ("ours.json", "deep/deeper/x", "a", "z"):
+        (tmp_path / "run" / name).write_text(name)
+    (tmp_path / "precious").write_text("elsewhere")
+    (tmp_path / "run/link").symlink_to(tmp_path)
+    return tmp_path / "run"
+
+
+def test_an_existing_folder_is_refused_kept_or_emptied(ours: Path) -> None:
+    before = folder_bytes(ours)
+    with one_clear_error("run exists and is not empty: name another, or use --resume or --overwrite"):
+        prepare_folder(ours, "error", "ours.json")
+    prepare_folder(ours, "resume", "ours.json")
+    assert folder_bytes(ours) == before
+    prepare_folder(ours, "overwrite", "ours.json")
+    assert list(ours.iterdir()) == []
+    assert (ours.parent / "precious").exists()  # a link goes, not what it points to
+
+
+def test_a_link_to_a_folder_is_emptied_and_stays_a_link(ours: Path) -> None:
+    link = ours.parent / "short"
+    link.symlink_to(ours)
+    prepare_folder(link, "overwrite", "ours.json")
+    assert link.is_symlink()
+    assert list(ours.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["resume", "overwrite"])
+def test_a_folder_that_is_not_ours_is_left_alone(ours: Path, mode: Any) -> None:
+    before = folder_bytes(ours)
+    with one_clear_error(f"run exists and holds no other.json, so it is not memworld's to {mode}: name another"):
+        prepare_folder(ours, mode, "other.json")
+    with one_clear_error("holds no deep"):  # a folder of that name is no marker
+        prepare_folder(ours, mode, "deep")
+    assert folder_bytes(ours) == before
+
+
+def test_an_overwriting_that_was_killed_can_be_repeated(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlink = Path.unlink
+    gone: list[str] = []
+
+    def killed_at_the_third(path: Path, *args: Any) -> None:
+        if len(gone) == 2:
+            raise KeyboardInterrupt
+        gone.append(path.name)
+        unlink(path, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed_at_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_folder(ours, "overwrite", "ours.json")
+    assert len(gone) == 2
+    prepare_folder(ours, "overwrite", "ours.json")
+    assert list(ours.iterdir()) == []
+
+
+def test_what_a_killed_first_write_left_is_no_content(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-abc.json").write_text("{")
+    for mode in ("error", "resume", "overwrite"):
+        prepare_folder(tmp_path, mode, "ours.json")
+
+
+def test_an_unknown_mode_touches_nothing(ours: Path) -> None:
+    with one_clear_error("unknown on_existing 'owerwrite': use error, resume or overwrite"):
+        prepare_folder(ours, "owerwrite", "ours.json")  # type: ignore[arg-type]
+    assert (ours / "ours.json").exists()
+
+
+def test_folders_that_cannot_be(ours: Path) -> None:
+    with one_clear_error("output .*ours.json is a file: name a folder"):
+        prepare_folder(ours / "ours.json", "overwrite", "ours.json")
+    with one_clear_error("ours.json/below cannot be written .Not a directory.: name another or change its permissions"):
+        prepare_folder(ours / "ours.json/below", "error", "ours.json")
+    with one_clear_error("cannot be written .File name too long"):
+        prepare_folder(ours / ("x" * 300), "error", "ours.json")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that nobody may write to")
+def test_a_file_system_that_cannot_be_written() -> None:
+    with one_clear_error("output folder /proc/memworld cannot be written"):
+        prepare_folder(Path("/proc/memworld"), "error", "ours.json")
+    with one_clear_error("cannot write /proc/memworld"):
+        write_bytes(Path("/proc/memworld"), b"")
+
+
+def test_a_folder_that_cannot_be_emptied(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with one_clear_error("run cannot be written .Permission denied"):
+        prepare_folder(ours, "overwrite", "ours.json")
+    assert (ours / "ours.json").exists()
+
+
+# JSON
+
+
+def test_json_is_readable_and_keeps_its_order(tmp_path: Path) -> None:
+    value = {"b": [1, 2.5, None, True], "a": "é"}
+    write_json(tmp_path / "x.json", value)
+    assert read_json(tmp_path / "x.json", "thing") == value
+    text = (tmp_path / "x.json").read_text()
+    assert text.index('"b"') < text.index('"a"')
+    assert text.endswith("}\n")
+
+
+def test_json_that_no_reader_would_take_is_not_written(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", 1)
+    with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
+        write_json(tmp_path / "x.json", float("nan"))
+    assert folder_bytes(tmp_path) == {"x.json": b"1\n"}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 1,}', b"\xff\xfe", b"[" * 100_000, b"1" * 5000])
+def test_damaged_json(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with one_clear_error("x.json is damaged or not a thing: not valid JSON"):
+        read_json(tmp_path / "x.json", "thing")
+
+
+def test_json_that_cannot_be_read(tmp_path: Path) -> None:
+    with one_clear_error("is no thing: it has no x.json"):
+        read_json(tmp_path / "x.json", "thing")
+    (tmp_path / "x.json").mkdir()
+    with one_clear_error("cannot read .*x.json .Is a directory.: check the path"):
+        read_json(tmp_path / "x.json", "thing")
+    (tmp_path / "file").write_bytes(b"")
+    with one_clear_error("cannot read .*x.json .Not a directory"):
+        read_json(tmp_path / "file/x.json", "thing")
+
+
+# Arrays
+
+ARRAYS: dict[str, np.ndarray] = {
+    "floats": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "ints": np.array([-1, 2**62], np.int64),
+    "bools": np.array([True, False]),
+    "none": np.zeros((0, 3), np.float32),
+    "single": np.array(7.5, np.float32),
+}
+
+
+def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "x.safetensors", ARRAYS, {"note": "kept"})
+    again = read_arrays(tmp_path / "x.safetensors", "thing")
+    assert again.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        assert (again[name].dtype, again[name].shape) == (array.dtype, array.shape)
+        np.testing.assert_array_equal(again[name], array)
+
+
+def test_equal_arrays_give_equal_bytes(tmp_path: Path) -> None:
+    strided = {
+        name: np.asfortranarray(np.repeat(array, 2, 0))[::2] if array.ndim else array
+        for name, array in reversed(ARRAYS.items())
+    }
+    write_arrays(tmp_path / "a", ARRAYS)
+    write_arrays(tmp_path / "b", strided)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_truncated_arrays(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "whole", ARRAYS)
+    content = (tmp_path / "whole").read_bytes()
+    for length in (0, 1, 7, 8, 9, 50, len(content) // 2, len(content) - 1):
+        (tmp_path / "cut").write_bytes(content[:length])
+        with one_clear_error("thing .*cut is truncated or damaged .*: restore it or make it again"):
+            read_arrays(tmp_path / "cut", "thing")
+
+
+def test_arrays_that_cannot_be_read(tmp_path: Path) -> None:
+    with one_clear_error("thing .*none is missing: restore it or make it again"):
+        read_arrays(tmp_path / "none", "thing")
+    with one_clear_error("cannot read "):
+        read_arrays(tmp_path, "thing")
+
+
+@pytest.mark.parametrize("kind", ["BF16", "F8_E4M3", "F8_E5M2", "X1"])
+def test_number_formats_that_numpy_does_not_have(tmp_path: Path, kind: str) -> None:
+    size = 2 if kind == "BF16" else 1
+    header = json.dumps({"a": {"dtype": kind, "shape": [1], "data_offsets": [0, size]}}).encode()
+    (tmp_path / "x").write_bytes(struct.pack("<Q", len(header)) + header + bytes(size))
+    with one_clear_error("thing .*x is truncated or damaged"):
+        read_arrays(tmp_path / "x", "thing")
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_any_damage_gives_one_error_or_arrays(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    path = tmp_path_factory.mktemp("fuzz") / "x"
+    write_arrays(path, ARRAYS)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    arrays = unless_refused(lambda: read_arrays(path, "thing"))
+    assert arrays is None or all(isinstance(array, np.ndarray) for array in arrays.values())
+
+
+# Pictures
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_a_picture_of_strips(tmp_path: Path, channels: int, mode: str) -> None:
+    strips = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5, channels), np.uint8)
+    write_picture(tmp_path / "x.png", list(strips))
+    with Image.open(tmp_path / "x.png") as image:
+        assert (image.size, image.mode) == ((15, 8), mode)
+        pixels = np.asarray(image).reshape(8, 15, channels)
+    np.testing.assert_array_equal(pixels[4:, 5:10], strips[1, 1])
+
+
+# Frames in a file
+
+
+FRAMES = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), np.uint8)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> StoredFrames:
+    np.save(tmp_path / "f.npy", FRAMES)
+    return StoredFrames(tmp_path / "f.npy", FRAMES.shape)
+
+
+def test_stored_frames_are_the_frames(stored: StoredFrames) -> None:
+    assert (len(stored), stored.nbytes) == (4, FRAMES.nbytes)
+    np.testing.assert_array_equal(stored[2], FRAMES[2])
+    np.testing.assert_array_equal(np.asarray(stored), FRAMES)
+    stored[2][:] = 0  # a copy
+    np.testing.assert_array_equal(np.stack([stored[i] for i in range(4)]), FRAMES)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (np.float32(FRAMES), r"are not uint8 \[4, 5, 6, 3\]: remember the episode again"),
+        (FRAMES[:3], "are not uint8"),
+        (b"", "are truncated or damaged .*: remember the episode again"),
+        (b"\x93NUMPY\x01\x00\x76\x00", "are truncated or damaged"),
+        (b"PK\x03\x04 a zip archive", "are truncated or damaged"),
+        (b"\x80\x04K\x01.", "are truncated or damaged"),  # a pickle
+        (None, "are missing: remember the episode again"),
+    ],
+)
+def test_stored_frames_that_are_damaged(stored: StoredFrames, content: Any, match: str) -> None:
+    stored.path.unlink()
+    if isinstance(content, bytes):
+        stored.path.write_bytes(content)
+    elif content is not None:
+        np.save(stored.path, content)
+    for read in (lambda: StoredFrames(stored.path, FRAMES.shape), lambda: stored[0], lambda: np.asarray(stored)):
+        with one_clear_error(f"remembered frames .*f.npy {match}"):
+            read()
+
+
+@given(place=st.integers(0, 127), value=st.integers(0, 255))
+@settings(max_examples=150, deadline=None)
+def test_stored_frames_with_any_damage_to_their_header(
+    tmp_path_factory: pytest.TempPathFactory, place: int, value: int
+) -> None:
+    path = tmp_path_factory.mktemp("fuzz") / "f.npy"
+    np.save(path, FRAMES)
+    content = bytearray(path.read_bytes())
+    content[place] = value
+    path.write_bytes(content)
+    frames = unless_refused(lambda: np.asarray(StoredFrames(path, FRAMES.shape)))
+    assert frames is None or (frames.shape, frames.dtype.name) == (FRAMES.shape, "uint8")
