@@ -1,5 +1,6 @@
 """Small random data for the tests, and comparisons; every value comes from the generator that is passed in."""
 
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,6 +119,23 @@ def literal_distances(metric: str, query: Latents, stored: Latents) -> np.ndarra
         terms = np.log(q_sigma / p_sigma) + (p_sigma**2 + (p_mu - q_mu) ** 2) / (2 * q_sigma**2) - 0.5
         rows.append(terms.sum(1))
     return np.stack(rows)
+
+
+def literal_rounding(metric: str, query: Latents, stored: Latents) -> np.ndarray:
+    """(Q, N) how far float64 itself may be off in `literal_distances`: 2^-50 of the size of the terms."""
+    parts = {}
+    for side, latents in (("q", query), ("s", stored)):
+        parts[side] = [np.asarray(getattr(latents, k), np.float64) for k in ("mu", "sigma", "z")]
+    sizes = []
+    for q_mu, q_sigma, q_z in zip(*parts["q"], strict=True):
+        s_mu, s_sigma, s_z = parts["s"]
+        if metric == "l2":
+            sizes.append(((np.abs(q_z) + np.abs(s_z)) ** 2).sum(1))
+            continue
+        narrow = q_sigma if metric == "kl_stored_query" else s_sigma
+        terms = s_sigma**2 + q_sigma**2 + (np.abs(s_mu) + np.abs(q_mu)) ** 2
+        sizes.append((np.abs(np.log(q_sigma)) + np.abs(np.log(s_sigma)) + terms / narrow**2 + 1).sum(1))
+    return np.stack(sizes) * 2.0**-50
 
 
 def literal_nearest(distances: np.ndarray, allowed: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -250,6 +268,24 @@ def assert_same_memory(a: Memory, b: Memory) -> None:
         assert (one.frames is None) == (other.frames is None)
         if one.frames is not None:
             np.testing.assert_array_equal(np.asarray(one.frames), np.asarray(other.frames))
+
+
+@contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[Callable[[int], None]]:
+    """Mount a real disk of this size at `folder` and give a function that resizes it; skip the test without root."""
+
+    def mount(options: str) -> None:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True, capture_output=True)
+
+    folder.mkdir()
+    try:
+        mount(f"size={kilobytes}k")
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no permission to mount a small disk: {error}")
+    try:
+        yield lambda size: mount(f"remount,size={size}k")
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def folder_bytes(folder: Path) -> dict[str, bytes]:

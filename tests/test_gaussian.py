@@ -123,6 +123,8 @@ def test_latents_are_indexed_joined_and_stacked_together() -> None:
         assert torch.equal(getattr(joined[torch.tensor([0, 6])], name)[1], getattr(b, name)[3])
         assert torch.equal(getattr(stacked[:, 0], name), getattr(a, name))
         assert getattr(at_mean(a.mu.float(), a.sigma.float()).double(), name).dtype == torch.float64
+        assert torch.equal(getattr(stacked.flatten(), name), getattr(stacked, name).flatten(0, 1))
+        assert torch.equal(getattr(stacked.flatten().reshape(3, 2), name), getattr(stacked, name))
 
 
 @pytest.mark.parametrize(

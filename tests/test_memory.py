@@ -295,6 +295,17 @@ def test_the_frames_of_rows() -> None:
     assert memory.frames([0]).dtype == np.uint8
 
 
+def test_the_row_of_a_step() -> None:
+    memory = memory_of(POOL)
+    for row, (episode, step) in enumerate(zip(memory.rows.episodes, memory.rows.steps, strict=True)):
+        assert memory.row_of(memory.ids[int(episode)], int(step)) == row
+    for step in (-1, 2):
+        with one_clear_error(f"episode b has steps 0 to 1, not {step}"):
+            memory.row_of("b", step)
+    with one_clear_error("the memory has no episode 'x'"):
+        memory.row_of("x", 0)
+
+
 @pytest.mark.parametrize("row", [-1, 15, 10**9])
 def test_frames_of_rows_that_are_none(row: int) -> None:
     with one_clear_error(f"the memory has no row {row}: give 0 to 14"):

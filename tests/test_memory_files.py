@@ -1,10 +1,10 @@
 import errno
 import json
-import os
 import shutil
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +233,7 @@ def test_refusals_that_leave_everything_as_it_was(stored: Path) -> None:
         save_memory(memory, stored)
     for mode in ("error", "resume", "overwrite"):
         with one_clear_error("the memory was made by encoder"):
-            save_memory(memory, stored, mode, encoder=other)  # type: ignore[arg-type]
+            save_memory(memory, stored, mode, encoder=other)
     with one_clear_error("holds no memory.json, so it is not memworld's to overwrite"):
         save_memory(memory, stored / "encoder", "overwrite")
     assert folder_bytes(stored) == before
@@ -270,21 +270,18 @@ class Stop(BaseException):
     """A kill; unlike an error, nothing handles it."""
 
 
-WRITES = ("write_json", "write_arrays", "write_atomic")
-
-
 def fail_at(patch: pytest.MonkeyPatch, call: int, error: BaseException) -> list[int]:
     """Let the n-th write of a memory's files fail, before anything is written; return the number of writes so far."""
     count = [0]
-    for name in WRITES:
 
-        def limited(*args: Any, real: Any = getattr(memory_files, name)) -> None:
-            count[0] += 1
-            if count[0] == call:
-                raise error
-            real(*args)
+    def limited(real: Callable[..., None], *args: Any) -> None:
+        count[0] += 1
+        if count[0] == call:
+            raise error
+        real(*args)
 
-        patch.setattr(memory_files, name, limited)
+    for name in ("write_json", "write_arrays", "write_atomic"):
+        patch.setattr(memory_files, name, partial(limited, getattr(memory_files, name)))
     return count
 
 
@@ -390,14 +387,18 @@ def test_opening_reads_no_frames(tmp_path: Path) -> None:
     assert peak < frames.nbytes / 4
 
 
+def open_files() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
+
+
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="counts the files that this process has open")
 def test_an_open_memory_holds_no_files_open(tmp_path: Path) -> None:
     memory = memory_of(*map(episode, range(12)))
-    before = len(os.listdir("/dev/fd"))
+    before = open_files()
     save_memory(memory, tmp_path / "memory")
     opened = open_memory(tmp_path / "memory")
     opened.frames(range(len(opened)))
-    assert len(os.listdir("/dev/fd")) < before + 5
+    assert open_files() < before + 5
 
 
 def drop(name: str) -> Callable[[dict[str, Any]], Any]:

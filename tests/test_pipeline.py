@@ -12,7 +12,7 @@ from PIL import Image
 import memworld
 from memworld import pipeline
 from memworld.demo import demo_config
-from memworld.evaluate.protocol import EvaluationConfig
+from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.results import read_metrics
 from memworld.pipeline import RunResult, evaluate_memory, imagine_from, run
 from tests.helpers import one_clear_error

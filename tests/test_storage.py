@@ -3,8 +3,7 @@ import json
 import os
 import stat
 import struct
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +27,9 @@ from memworld.storage import (
     write_picture,
 )
 from memworld.stored_frames import StoredFrames
-from tests.helpers import folder_bytes, one_clear_error, unless_refused
+from tests.helpers import folder_bytes, one_clear_error, small_disk, unless_refused
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real disk of 64 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    try:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no permission to mount a small disk: {error}")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
 
 
 # Names
@@ -138,11 +124,13 @@ WRITERS: list[Callable[[Path], None]] = [
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_a_full_disk(small_disk: Path, write: Callable[[Path], None]) -> None:
-    write_bytes(small_disk / "x.npy", b"old")
-    with one_clear_error(r"cannot write .*x\.npy .*: free space or change its permissions"):
-        write(small_disk / "x.npy")
-    assert folder_bytes(small_disk) == {"x.npy": b"old"}
+def test_a_full_disk(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    file = tmp_path / "disk/x.npy"
+    with small_disk(file.parent, 64):
+        write_bytes(file, b"old")
+        with one_clear_error(r"cannot write .*x\.npy .*: free space or change its permissions"):
+            write(file)
+        assert folder_bytes(file.parent) == {"x.npy": b"old"}
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -57,7 +59,7 @@ def test_every_cited_row_of_every_step_has_a_successor_in_its_own_episode(
     for strategy in ("rollout", "replay_l2", "replay_kl"):
         model = world(*episodes, strategy=strategy, k=None if strategy != "replay_l2" else min(3, sum(lengths)))
         for mode in ("requery", "follow"):
-            rollout = model.imagine(frame(100), [[1] * horizon], mode=mode)  # type: ignore[arg-type]
+            rollout = model.imagine(frame(100), [[1] * horizon], mode=mode)
             for step in range(horizon):
                 cited = rollout.citations(0, step)
                 assert cited
@@ -192,9 +194,12 @@ def test_continuous_actions() -> None:
         soft.next(soft.encode(frames[0]), [2.0, 0.0])
 
 
+EMPTY: list[Any] = [[], [[]], np.zeros((1, 0), np.int64)]
+
+
 def test_bad_input() -> None:
     model = world(RIGHT, LEFT)
-    for actions in ([], [[]], np.zeros((1, 0), np.int64)):
+    for actions in EMPTY:
         with one_clear_error("horizon is 0"):
             model.imagine(frame(60), actions)
     with one_clear_error(r"action 2 is outside Discrete\(2\)"):
@@ -228,4 +233,4 @@ def test_bad_dynamics() -> None:
         ({"action_weight": float("nan")}, "action_weight must be 0 or above"),
     ):
         with one_clear_error(message):
-            DynamicsConfig(**settings_)  # type: ignore[arg-type]
+            DynamicsConfig(**settings_)

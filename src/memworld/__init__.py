@@ -18,7 +18,8 @@ from memworld.encoders.training import TrainingConfig, train_vae
 from memworld.encoders.vae import VAEConfig
 from memworld.episodes import DatasetInfo, Episode, EpisodeDataset
 from memworld.errors import MemworldError
-from memworld.evaluate.protocol import EvaluationConfig, evaluate
+from memworld.evaluate.config import EvaluationConfig
+from memworld.evaluate.protocol import evaluate
 from memworld.formats import open_dataset
 from memworld.gaussian import Latents
 from memworld.imagine import Citation, Prediction, Rollout

@@ -302,7 +302,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure the strategies and baselines on the episodes that are not in memory, and write a report."""
-    from memworld.evaluate.protocol import EvaluationConfig
+    from memworld.evaluate.config import EvaluationConfig
     from memworld.pipeline import evaluate_memory
 
     config = EvaluationConfig(horizon=horizon, starts=starts, conditioning=conditioning, seed=seed)  # type: ignore[arg-type]

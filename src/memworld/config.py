@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from memworld.encoders.training import TrainingConfig
 from memworld.encoders.vae import VAEConfig
 from memworld.errors import MemworldError
-from memworld.evaluate.protocol import EvaluationConfig
+from memworld.evaluate.config import EvaluationConfig
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from memworld.config import RecordingConfig, RunConfig
 from memworld.encoders.training import TrainingConfig
 from memworld.encoders.vae import VAEConfig
 from memworld.errors import MemworldError
-from memworld.evaluate.protocol import EvaluationConfig
+from memworld.evaluate.config import EvaluationConfig
 from memworld.worlds import open_world
 
 

@@ -46,6 +46,14 @@ class Latents:
         """D, the number of latent variables."""
         return self.mu.shape[-1]
 
+    def flatten(self) -> "Latents":
+        """All leading axes as one: (..., D) to (N, D)."""
+        return self.reshape(-1)
+
+    def reshape(self, *leading: int) -> "Latents":
+        """Other leading axes: (..., D) to (*leading, D)."""
+        return Latents(*(x.reshape(*leading, self.dim) for x in (self.mu, self.sigma, self.z)))
+
     def double(self) -> "Latents":
         """The same in float64."""
         return Latents(self.mu.double(), self.sigma.double(), self.z.double())

@@ -232,6 +232,21 @@ class Memory:
             self._rows = _lay_out(self._episodes, self.info)
         return self._rows
 
+    def row_of(self, episode_id: str, step: int) -> int:
+        """The row of a step of an episode, as `Citation` names them.
+
+        Raises:
+            MemworldError: the memory has no such episode or step.
+        """
+        start = 0
+        for episode in self._episodes:
+            if episode.entry.id == episode_id:
+                if not 0 <= step <= episode.entry.steps:
+                    raise MemworldError(f"episode {episode_id} has steps 0 to {episode.entry.steps}, not {step}")
+                return start + step
+            start += episode.entry.steps + 1
+        raise MemworldError(f"the memory has no episode {episode_id!r}: see memworld inspect for those it has")
+
     def frames(self, rows: Sequence[int]) -> np.ndarray:
         """The recorded frames of these rows, uint8 (len(rows), H, W, C).
 

@@ -73,11 +73,15 @@ def save_memory(
             # An episode that is another now has two files to replace: it leaves the list until both are.
             write_json(path / INDEX, _index(old, [e for e in old.episodes if e.entry.id in stored]))
     else:
-        # By the list the folder is known as a memory's, should what follows be interrupted.
-        write_json(path / INDEX, _index(memory, []))
+        begin_memory(memory, path)
     if encoder is not None:
         encoder.save(path / "encoder")
     sync_memory(memory, path, stored)
+
+
+def begin_memory(memory: Memory, path: Path) -> None:
+    """Write an empty list: by it the folder is known as a memory's, should what follows be interrupted."""
+    write_json(path / INDEX, _index(memory, []))
 
 
 def sync_memory(memory: Memory, path: Path, stored: set[str]) -> set[str]:

@@ -15,7 +15,8 @@ from memworld.encoders import Encoder
 from memworld.encoders.training import train_vae
 from memworld.episodes import EpisodeDataset
 from memworld.errors import MemworldError
-from memworld.evaluate.protocol import EvaluationConfig, evaluate
+from memworld.evaluate.config import EvaluationConfig
+from memworld.evaluate.protocol import evaluate
 from memworld.evaluate.results import Evaluation, write_metrics
 from memworld.evaluate.windows import episodes_of
 from memworld.formats import open_dataset

@@ -8,7 +8,7 @@ from memworld.encoders import Encoder
 from memworld.episodes import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.memory import Memory
-from memworld.memory_files import INDEX, check_same_memory, open_memory, sync_memory
+from memworld.memory_files import INDEX, begin_memory, check_same_memory, open_memory, sync_memory
 from memworld.storage import OnExisting, prepare_folder
 
 
@@ -52,8 +52,7 @@ def remember(
         _check_same_episodes(output, stored, dataset)
         memory = stored
     else:
-        # The list is written first, so that the folder is known as a memory's after an interrupt.
-        sync_memory(memory, output, set())
+        begin_memory(memory, output)
     encoder.save(output / "encoder")
     ids = set(memory.ids)
     for episode_id in tqdm(dataset.ids, desc="remember", unit="episode", disable=not progress):

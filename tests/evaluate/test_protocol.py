@@ -6,8 +6,9 @@ import torch
 
 from memworld.episodes import EpisodeDataset
 from memworld.evaluate import protocol
+from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.methods import data_mean, encoder_bound, oracle, persistence, search_method
-from memworld.evaluate.protocol import EvaluationConfig, evaluate
+from memworld.evaluate.protocol import evaluate
 from memworld.evaluate.results import Evaluation
 from memworld.evaluate.windows import held_out_windows
 from memworld.memory import Memory
@@ -66,7 +67,7 @@ def test_a_method_that_may_not_see_the_truth_does_not_change_with_it() -> None:
     made = memory()
     honest = [persistence(), data_mean(made, TRAINING[0].observations[0], None)]
     for strategy in ("rollout", "replay_l2", "replay_kl"):
-        honest += [search_method(ENCODER, made, DynamicsConfig(strategy), mode, 0) for mode in ("requery", "follow")]  # type: ignore[arg-type]
+        honest += [search_method(ENCODER, made, DynamicsConfig(strategy), mode, 0) for mode in ("requery", "follow")]
     for method in honest:
         assert not method.uses_truth
         np.testing.assert_array_equal(method.predict(windows).frames, method.predict(scrambled).frames)

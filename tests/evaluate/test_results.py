@@ -54,3 +54,11 @@ def test_one_episode_has_no_interval() -> None:
 def test_an_interval_of_equal_episodes_is_a_point() -> None:
     mean, low, high = interval(np.full((4, 2), 0.25), seed=0)
     assert low.tolist() == high.tolist() == mean.tolist() == pytest.approx([0.25, 0.25])
+
+
+def test_an_episode_without_a_number_leaves_the_others_theirs() -> None:
+    per_episode = np.array([[0.0, np.nan, np.nan], [2.0, 1.0, np.nan]])
+    mean, low, high = interval(per_episode, seed=0)
+    np.testing.assert_array_equal(mean, [1.0, 1.0, np.nan])
+    assert (low[0], high[0]) == (0.0, 2.0)
+    assert np.isnan([low[1], high[2]]).all()

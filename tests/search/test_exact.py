@@ -8,7 +8,7 @@ from memworld.gaussian import DISTANCES, Latents
 from memworld.search import Query
 from memworld.search.exact import ExactIndex
 from memworld.search.features import PRODUCT_FORMS
-from tests.helpers import literal_distances, literal_nearest, one_clear_error
+from tests.helpers import literal_distances, literal_nearest, literal_rounding, one_clear_error
 
 METRICS = sorted(DISTANCES)
 
@@ -67,9 +67,16 @@ def test_nearest_returns_the_rows_of_the_literal_formula(
     allowed = np.ones((len(query), len(stored)), bool)
     if conditioning == "hard":
         allowed = asked[:, None] == actions
-    rows, distances = literal_nearest(literal_distances(metric, query, stored), allowed, k)
+    literal = literal_distances(metric, query, stored)
+    rows, distances = literal_nearest(literal, allowed, k)
     found = index.nearest(Query(query, one_hot(asked, 3), conditioning), k)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(found.rows.numpy(), rows)
+    same = found.rows.numpy() == rows
+    # Where the formula itself, in float64, cannot tell two rows apart, either is right.
+    rounding = literal_rounding(metric, query, stored)
+    for q, place in zip(*np.nonzero(~same), strict=True):
+        one, other = found.rows.numpy()[q, place], rows[q, place]
+        assert min(one, other) >= 0
+        assert abs(literal[q, one] - literal[q, other]) <= rounding[q, one] + rounding[q, other]
     np.testing.assert_allclose(found.distances.numpy(), distances, rtol=1e-12, atol=1e-9)
     np.testing.assert_array_equal(found.shortfall.numpy(), (rows < 0).sum(1))
 
@@ -81,10 +88,10 @@ def test_nearest_per_episode_returns_the_best_row_of_each(
     metric: str, problem: tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int]
 ) -> None:
     stored, query, episodes, actions, asked, _ = problem
-    literal = literal_distances(metric, query, stored)
+    literal, rounding = literal_distances(metric, query, stored), literal_rounding(metric, query, stored)
     index = make_index(metric, stored, episodes, actions, 3)
     for conditioning in ("none", "hard"):
-        found = index.nearest_per_episode(Query(query, one_hot(asked, 3), conditioning))  # type: ignore[arg-type]
+        found = index.nearest_per_episode(Query(query, one_hot(asked, 3), conditioning))
         for q in range(len(query)):
             best = []
             for episode in range(episodes.max() + 1):
@@ -94,7 +101,12 @@ def test_nearest_per_episode_returns_the_best_row_of_each(
                     best.append((literal[q, row], row))
             expected = [row for _, row in sorted(best)]
             missing = episodes.max() + 1 - len(expected)
-            assert found.rows[q].tolist() == expected + [-1] * missing
+            taken = [row for row in found.rows[q].tolist() if row >= 0]
+            assert found.rows[q].tolist()[len(taken) :] == [-1] * missing
+            # As above, float64 may not tell rows of near-equal distance apart.
+            slack = rounding[q].max() * 2
+            assert sorted(episodes[taken].tolist()) == sorted(episodes[expected].tolist())
+            np.testing.assert_allclose(literal[q, taken], literal[q, expected], rtol=0, atol=slack)
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -78,9 +78,9 @@ def oracle(encoder: Encoder, memory: Memory, seed: int) -> Method:
 
     def predict(windows: Windows) -> Predicted:
         true = windows.true_latents
-        found = index.nearest(Query(Latents(*(x.flatten(0, 1) for x in (true.mu, true.sigma, true.z)))), 1).rows[:, 0]
+        found = index.nearest(Query(true.flatten()), 1).rows[:, 0]
         latents = draw(rows.latents.mu[found], rows.latents.sigma[found], torch.Generator().manual_seed(seed))
-        shaped = Latents(*(x.reshape(true.mu.shape) for x in (latents.mu, latents.sigma, latents.z)))
+        shaped = latents.reshape(*true.mu.shape[:2])
         return Predicted(shaped, _decode(encoder, shaped))
 
     return Method("oracle", "", predict, uses_truth=True)

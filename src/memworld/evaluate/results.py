@@ -73,6 +73,15 @@ def interval(per_episode: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray
         Mean, low and high, each of the cells' shape; low and high are NaN with one episode, which
         says nothing about how others would do.
     """
+    missing = np.isnan(per_episode)
+    if missing.any():
+        # An episode in which nothing moves at some step has no number there; the others have.
+        cells = [
+            interval(column[~np.isnan(column)], seed) if not np.isnan(column).all() else (np.nan,) * 3
+            for column in per_episode.reshape(len(per_episode), -1).T
+        ]
+        sides = np.array(cells, np.float64).T.reshape(3, *per_episode.shape[1:])
+        return sides[0], sides[1], sides[2]
     mean = per_episode.mean(0)
     if len(per_episode) < 2:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
