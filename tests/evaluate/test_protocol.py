@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from memworld.episodes import EpisodeDataset
-from memworld.evaluate import protocol
 from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.methods import data_mean, encoder_bound, oracle, persistence, search_method
 from memworld.evaluate.protocol import evaluate
@@ -29,10 +28,7 @@ def memory() -> Memory:
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    # SSIM needs frames larger than its window; these have two pixels.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol, "ssim", lambda true, predicted: np.zeros(len(true)))
-        return evaluate(ENCODER, memory(), TRAINING, HELD_OUT, CONFIG)
+    return evaluate(ENCODER, memory(), TRAINING, HELD_OUT, CONFIG)
 
 
 def test_windows_never_leave_their_episode_and_start_where_chance_says() -> None:
@@ -113,14 +109,15 @@ def test_every_table_carries_every_baseline_metric_and_horizon(evaluation: Evalu
             row = table.get(method, mode, metric, 3)
             assert row is not None
             assert (row.world, row.n) == ("line", 3)
-            assert row.low <= row.value <= row.high
+            # Frames of two pixels have no SSIM.
+            assert row.low <= row.value <= row.high or metric == "ssim"
     assert table.get("rollout", "follow", "support", 1) is not None
 
 
-def test_same_seed_same_numbers(evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "ssim", lambda true, predicted: np.zeros(len(true)))
+def test_same_seed_same_numbers(evaluation: Evaluation) -> None:
     again = evaluate(ENCODER, memory(), TRAINING, HELD_OUT, CONFIG)
-    assert again.table.rows == evaluation.table.rows
+    # As text, in which no number equals no number.
+    assert str(again.table.rows) == str(evaluation.table.rows)
 
 
 def test_pictures_show_what_was_measured(evaluation: Evaluation) -> None:

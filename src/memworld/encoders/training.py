@@ -3,9 +3,10 @@
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -63,8 +64,9 @@ class TrainingConfig:
     def bfloat16(self) -> bool:
         """Whether to train in bfloat16."""
         if self.precision == "auto":
-            onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-            return bool(onednn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+            # Older releases of PyTorch cannot be asked; float32 is right everywhere.
+            ask: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+            return any(ask().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
         return self.precision == "bfloat16"
 
 

@@ -42,7 +42,12 @@ def moving_pixel_l1(true: np.ndarray, predicted: np.ndarray, median: np.ndarray)
 
 
 def ssim(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Structural similarity of the whole frame: uint8 (N, H, W, C) twice to float64 (N,), 1 is best."""
+    """Structural similarity of the whole frame: uint8 (N, H, W, C) twice to float64 (N,), 1 is best.
+
+    NaN for frames smaller than its window of 11 x 11 (Wang et al. 2004).
+    """
+    if min(true.shape[1:3]) < 11:
+        return np.full(len(true), np.nan)
     # Here and not above: this import alone takes longer than all others together.
     from torchmetrics.functional.image import structural_similarity_index_measure
 
