@@ -18,8 +18,8 @@ check: .venv/installed  ## formatter, linter, type checker
 bench: .venv/installed  ## how fast the encoder is
 	$(BIN)/python benchmarks/encoder_speed.py
 
-clean:  ## remove the environment and all results
-	rm -rf .venv runs
+clean:  ## remove the environment
+	rm -rf .venv
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -153,6 +153,7 @@ class PixelEncoder:
         self.frame_shape = shape
         self.latent_shape: tuple[int, ...] = (int(np.prod(shape)),)
         self.active_units = self.latent_shape[0]
+        self.episodes_seen: tuple[str, ...] = ()
         self.fingerprint = f"pixels-{shape}-{sigma}"
         self.sigma = sigma
 

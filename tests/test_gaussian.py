@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, kl_divergence
 
+from memworld.errors import lookup
 from memworld.gaussian import (
     DISTANCES,
     Latents,
     at_mean,
     concatenate,
-    distance_named,
     draw,
     kl,
     kl_query_stored,
@@ -96,11 +96,11 @@ def test_every_metric_broadcasts_and_has_a_name() -> None:
     assert {"l2": l2, "kl_stored_query": kl_stored_query, "kl_query_stored": kl_query_stored} == DISTANCES
     query, stored = make_latents(1, 4, 1, 6), make_latents(2, 1, 7, 6)
     for name in DISTANCES:
-        table = distance_named(name)(query, stored)
+        table = DISTANCES[name](query, stored)
         assert table.shape == (4, 7)
-        assert float(table[2, 5]) == pytest.approx(float(distance_named(name)(query[2, 0], stored[0, 5])), rel=1e-12)
+        assert float(table[2, 5]) == pytest.approx(float(DISTANCES[name](query[2, 0], stored[0, 5])), rel=1e-12)
     with one_clear_error("unknown metric 'kl': use one of l2, kl_stored_query, kl_query_stored"):
-        distance_named("kl")
+        lookup(DISTANCES, "kl", "metric")
 
 
 def test_a_draw_is_one_sample_of_the_gaussian() -> None:

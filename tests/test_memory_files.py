@@ -1,5 +1,4 @@
 import errno
-import json
 import shutil
 import tracemalloc
 from collections.abc import Callable
@@ -8,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -17,44 +15,18 @@ from hypothesis import strategies as st
 
 from memworld import memory_files
 from memworld.encoders import open_encoder
-from memworld.encoders.vae import VAE
 from memworld.episodes import DatasetInfo, Episode
 from memworld.memory import Memory
 from memworld.memory_files import open_memory, save_memory
-from memworld.storage import read_arrays, write_arrays
 from memworld.stored_frames import StoredFrames
-from tests.helpers import (
-    DISCRETE,
-    assert_same_memory,
-    folder_bytes,
-    make_episode,
-    one_clear_error,
-    unless_refused,
-    untrained_vae,
-)
-
-SHAPE = (4, 4, 1)
-VAE_ = untrained_vae(SHAPE, (2,))
-INFO = DatasetInfo(SHAPE, DISCRETE, "toy")
-BOX = gymnasium.spaces.Box(-2, 2, (3,))
-GOLDEN = Path(__file__).parent / "golden"
-
-
-def episode(number: int, steps: int | None = None, id: str | None = None) -> Episode:
-    rng = np.random.default_rng(number)
-    return make_episode(rng, steps or number + 1, SHAPE, id=id or f"e{number}")
-
-
-def memory_of(*episodes: Episode, seed: int = 0, keep_frames: bool = True, encoder: VAE = VAE_) -> Memory:
-    memory = Memory(INFO, encoder, seed, keep_frames)
-    memory.extend(episodes, encoder)
-    return memory
+from tests.helpers import DISCRETE, assert_same_memory, folder_bytes, make_episode, one_clear_error, untrained_vae
+from tests.toy_memories import BOX, ENCODER, GOLDEN, INFO, SHAPE, episode, memory_of
 
 
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
     """A folder with episodes e0, e1 and e2 of 1, 2 and 3 steps."""
-    save_memory(memory_of(episode(0), episode(1), episode(2)), tmp_path / "memory", encoder=VAE_)
+    save_memory(memory_of(episode(0), episode(1), episode(2)), tmp_path / "memory", encoder=ENCODER)
     return tmp_path / "memory"
 
 
@@ -114,11 +86,11 @@ def test_version_1_still_opens() -> None:
 
 def test_a_stored_memory_grows_as_one_that_never_left(stored: Path, tmp_path: Path) -> None:
     opened = open_memory(stored)
-    opened.append(episode(3), VAE_)
+    opened.append(episode(3), ENCODER)
     whole = memory_of(*map(episode, range(4)))
     assert_same_memory(opened, whole)
     save_memory(opened, stored, "resume")
-    save_memory(whole, tmp_path / "whole", encoder=VAE_)
+    save_memory(whole, tmp_path / "whole", encoder=ENCODER)
     assert folder_bytes(stored) == folder_bytes(tmp_path / "whole")
 
 
@@ -128,7 +100,7 @@ def test_the_same_memory_gives_the_same_bytes(stored: Path, tmp_path: Path) -> N
     frozen.setflags(write=False)
     memory = memory_of(episode(0), replace(episode(1), observations=frozen), episode(5), episode(2))
     memory.remove(["e5"])
-    save_memory(memory, tmp_path / "other", encoder=VAE_)
+    save_memory(memory, tmp_path / "other", encoder=ENCODER)
     assert folder_bytes(tmp_path / "other") == folder_bytes(stored)
 
 
@@ -148,7 +120,7 @@ def test_saving_again_writes_what_is_missing_and_deletes_what_is_gone(stored: Pa
     assert {name for name in before if after.get(name) == before[name]} >= kept
     assert {p.name.split(".")[0] for p in (stored / "episodes").iterdir()} == {"e0", "e2", "e3"}
     assert open_memory(stored).ids == ("e2", "e3", "e0")  # in the order of this memory
-    save_memory(memory_of(episode(2), episode(3), episode(0)), tmp_path / "fresh", encoder=VAE_)
+    save_memory(memory_of(episode(2), episode(3), episode(0)), tmp_path / "fresh", encoder=ENCODER)
     assert folder_bytes(stored) == folder_bytes(tmp_path / "fresh")
 
 
@@ -177,9 +149,9 @@ def test_what_was_removed_leaves_no_file(stored: Path) -> None:
 def test_another_episode_under_a_stored_id_replaces_it(stored: Path, tmp_path: Path, changed: Episode) -> None:
     memory = open_memory(stored)
     memory.remove(["e1"])
-    memory.append(changed, VAE_)
+    memory.append(changed, ENCODER)
     save_memory(memory, stored, "resume")
-    save_memory(memory_of(episode(0), episode(2), changed), tmp_path / "fresh", encoder=VAE_)
+    save_memory(memory_of(episode(0), episode(2), changed), tmp_path / "fresh", encoder=ENCODER)
     assert folder_bytes(stored) == folder_bytes(tmp_path / "fresh")
 
 
@@ -214,9 +186,9 @@ def test_saving_leaves_the_frames_on_disk(tmp_path: Path) -> None:
             lambda: memory_of(episode(0), encoder=untrained_vae(SHAPE, (2,), seed=1)),
             "encoder [0-9a-f]{64}, this one has [0-9a-f]{64}: name another folder, or use --overwrite",
         ),
-        (lambda: Memory(replace(INFO, world="else"), VAE_), "world toy, this one has else"),
-        (lambda: Memory(replace(INFO, action_space=BOX), VAE_), "action_space .*'Discrete'.*, this one has .*'Box'"),
-        (lambda: Memory(replace(INFO, state_names=("x",)), VAE_), r"state_names \[\], this one has \['x'\]"),
+        (lambda: Memory(replace(INFO, world="else"), ENCODER), "world toy, this one has else"),
+        (lambda: Memory(replace(INFO, action_space=BOX), ENCODER), "action_space .*'Discrete'.*, this one has .*'Box'"),
+        (lambda: Memory(replace(INFO, state_names=("x",)), ENCODER), r"state_names \[\], this one has \['x'\]"),
     ],
 )
 def test_a_folder_of_another_memory(stored: Path, memory: Callable[[], Memory], match: str) -> None:
@@ -240,8 +212,8 @@ def test_refusals_that_leave_everything_as_it_was(stored: Path) -> None:
 
 
 def test_overwriting_starts_anew(stored: Path, tmp_path: Path) -> None:
-    save_memory(memory_of(episode(3), seed=4), stored, "overwrite", encoder=VAE_)
-    save_memory(memory_of(episode(3), seed=4), tmp_path / "fresh", encoder=VAE_)
+    save_memory(memory_of(episode(3), seed=4), stored, "overwrite", encoder=ENCODER)
+    save_memory(memory_of(episode(3), seed=4), tmp_path / "fresh", encoder=ENCODER)
     assert folder_bytes(stored) == folder_bytes(tmp_path / "fresh")
 
 
@@ -259,7 +231,7 @@ def test_the_encoder_is_saved_whenever_it_is_given(stored: Path) -> None:
     shutil.rmtree(stored / "encoder")
     save_memory(open_memory(stored), stored, "resume")
     assert not (stored / "encoder").exists()
-    save_memory(open_memory(stored), stored, "resume", encoder=VAE_)
+    save_memory(open_memory(stored), stored, "resume", encoder=ENCODER)
     assert folder_bytes(stored) == before
 
 
@@ -293,11 +265,11 @@ def test_a_first_save_that_was_killed_can_be_finished(
     with monkeypatch.context() as patch:
         count = fail_at(patch, call, Stop())
         with pytest.raises(Stop):
-            save_memory(memory, tmp_path / "cut", encoder=VAE_)
+            save_memory(memory, tmp_path / "cut", encoder=ENCODER)
         assert count == [call]
     if call > 1:
         assert open_memory(tmp_path / "cut").ids == ()
-    save_memory(memory, tmp_path / "cut", "resume", encoder=VAE_)
+    save_memory(memory, tmp_path / "cut", "resume", encoder=ENCODER)
     assert folder_bytes(tmp_path / "cut") == folder_bytes(stored)
 
 
@@ -317,7 +289,7 @@ def test_a_later_save_that_was_killed_leaves_the_memory_as_it_was(
         else:
             save_memory(memory_of(*wanted), stored, "resume")  # five writes were all
     save_memory(memory_of(*wanted), stored, "resume")
-    save_memory(memory_of(*wanted), tmp_path / "fresh", encoder=VAE_)
+    save_memory(memory_of(*wanted), tmp_path / "fresh", encoder=ENCODER)
     assert folder_bytes(stored) == folder_bytes(tmp_path / "fresh")
 
 
@@ -399,151 +371,3 @@ def test_an_open_memory_holds_no_files_open(tmp_path: Path) -> None:
     opened = open_memory(tmp_path / "memory")
     opened.frames(range(len(opened)))
     assert open_files() < before + 5
-
-
-def drop(name: str) -> Callable[[dict[str, Any]], Any]:
-    return lambda value: value.pop(name)
-
-
-def put(name: str, new: Any) -> Callable[[dict[str, Any]], Any]:
-    return lambda value: value.update({name: new})
-
-
-def put_info(name: str, new: Any) -> Callable[[dict[str, Any]], Any]:
-    return lambda value: value["info"].update({name: new})
-
-
-def put_episode(name: str, new: Any) -> Callable[[dict[str, Any]], Any]:
-    return lambda value: value["episodes"][1].update({name: new})
-
-
-@pytest.mark.parametrize(
-    ("change", "match"),
-    [
-        (put("format", 2), "memory.json cannot be used: format 2 is not 1, which this version reads: update memworld"),
-        (put("format", "1"), "format '1' is not 1"),
-        (drop("format"), "memory.json is damaged .KeyError: 'format'.: restore it or remember the episodes again"),
-        (drop("encoder"), "damaged .*'encoder'"),
-        (drop("episodes"), "damaged .*'episodes'"),
-        (put("seed", None), "memory.json is damaged .TypeError"),
-        (put("seed", float("inf")), "memory.json is damaged .OverflowError"),
-        (put("latent_shape", 2), "memory.json is damaged"),
-        (put("latent_shape", []), r"memory.json is damaged .*latent_shape \[\]"),
-        (put("latent_shape", [-2]), r"latent_shape \[-2\]"),
-        (put("latent_shape", [3]), r"e0.safetensors is damaged: mu should be float32 \[2, 3\], got float32 \[2, 2\]"),
-        (put_info("observation_shape", [4, 4]), "memory.json is damaged"),
-        (put_info("observation_shape", [4, 4, 2]), "memory.json cannot be used: frames of shape"),
-        (put_info("observation_shape", [4, 8, 1]), r"e0.frames.npy are not uint8 \[2, 4, 8, 1\]"),
-        (put_info("action_space", {"type": "Dict"}), "memory.json cannot be used: unknown action space"),
-        (put_info("action_space", None), "memory.json cannot be used: damaged action space"),
-        (put("episodes", 3), "memory.json is damaged"),
-        (put("episodes", ["e0"]), "memory.json is damaged"),
-        (put_episode("id", "../../evil"), "memory.json cannot be used: episode id '../../evil' cannot be a file name"),
-        (put_episode("id", 5), "episode id 5 cannot be a file name"),
-        (put_episode("id", "e0"), "memory.json is damaged .*an episode is listed twice"),
-        (put_episode("id", "e9"), "remembered episode .*e9.safetensors is missing"),
-        (put_episode("steps", 5), r"e1.safetensors is damaged: mu should be float32 \[6, 2\], got float32 \[3, 2\]"),
-        (put_episode("steps", -1), "e1.safetensors is damaged"),
-        (put_episode("steps", float("inf")), "memory.json is damaged"),
-        (put_episode("source", "x"), "memory.json is damaged"),
-    ],
-)
-def test_a_changed_list(stored: Path, change: Callable[[dict[str, Any]], Any], match: str) -> None:
-    value = json.loads((stored / "memory.json").read_text())
-    change(value)
-    (stored / "memory.json").write_text(json.dumps(value))
-    before = folder_bytes(stored)
-    with one_clear_error(match):
-        open_memory(stored)
-    with one_clear_error(match):
-        save_memory(memory_of(episode(0)), stored, "resume")
-    assert folder_bytes(stored) == before
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"null", b'"x"', b"\xff\xfe"])
-def test_a_list_that_is_no_json_object(stored: Path, content: bytes) -> None:
-    (stored / "memory.json").write_bytes(content)
-    with one_clear_error("memory.json is damaged"):
-        open_memory(stored)
-
-
-def test_no_memory_at_all(tmp_path: Path) -> None:
-    with one_clear_error("is no memory: it has no memory.json"):
-        open_memory(tmp_path)
-    with one_clear_error("none is no memory: it has no memory.json"):
-        open_memory(tmp_path / "none")
-    (tmp_path / "file").write_bytes(b"")
-    with one_clear_error("cannot read .*file/memory.json"):
-        open_memory(tmp_path / "file")
-
-
-@pytest.mark.parametrize(
-    ("change", "match"),
-    [
-        (lambda a: a.pop("z"), r"e1.safetensors is damaged: z should be float32 \[3, 2\], got nothing; remember"),
-        (lambda a: a.update(mu=a["mu"].astype(np.float64)), r"mu should be float32 \[3, 2\], got float64 \[3, 2\]"),
-        (lambda a: a.update(actions=a["actions"][:1]), r"actions should be int64 \[2\], got int64 \[1\]"),
-        (lambda a: a.update(actions=a["actions"].astype(np.float32)), r"actions should be int64 \[2\], got float32"),
-        (lambda a: a.update(rewards=np.zeros((2, 1), np.float32)), r"rewards should be float32 \[2\]"),
-        (lambda a: a.update(terminations=np.zeros(2, np.uint8)), r"terminations should be bool \[2\]"),
-        (lambda a: a.pop("truncations"), "truncations should be bool"),
-        (lambda a: a.update(mu=a["mu"] * np.float32(np.nan)), "e1.safetensors: mu holds NaN or infinity"),
-        (lambda a: a.update(sigma=a["sigma"] * 0), "e1.safetensors: sigma must be above 0"),
-    ],
-)
-def test_an_episode_s_arrays_that_were_changed(
-    stored: Path, change: Callable[[dict[str, np.ndarray]], Any], match: str
-) -> None:
-    arrays = read_arrays(stored / "episodes/e1.safetensors", "episode")
-    change(arrays)
-    write_arrays(stored / "episodes/e1.safetensors", arrays)
-    with one_clear_error(match):
-        open_memory(stored)
-
-
-def test_an_episode_s_files_that_are_cut_off_or_gone(stored: Path) -> None:
-    for name, lengths in (("e1.safetensors", (0, 8, 60, -1)), ("e1.frames.npy", (0, 5, 60, -1))):
-        path = stored / "episodes" / name
-        content = path.read_bytes()
-        for length in lengths:
-            path.write_bytes(content[:length])
-            with one_clear_error(f"{name} (is|are) truncated or damaged"):
-                open_memory(stored)
-        path.unlink()
-        with one_clear_error(f"{name} (is|are) missing"):
-            open_memory(stored)
-        path.write_bytes(content)
-    open_memory(stored)
-
-
-def test_frames_of_another_shape_or_type(stored: Path) -> None:
-    path = stored / "episodes/e1.frames.npy"
-    frames = np.load(path)
-    for other in (frames[:2], frames.astype(np.int16), frames[..., 0], np.array([{}], object)):
-        np.save(path, other, allow_pickle=True)
-        with one_clear_error("e1.frames.npy are (not uint8|truncated or damaged)"):
-            open_memory(stored)
-
-
-def test_frames_that_vanish_while_the_memory_is_open(stored: Path) -> None:
-    memory = open_memory(stored)
-    (stored / "episodes/e1.frames.npy").unlink()
-    assert memory.frames([0]).shape == (1, *SHAPE)
-    with one_clear_error("e1.frames.npy are missing: remember the episode again"):
-        memory.frames([2])
-
-
-@given(data=st.data())
-@settings(max_examples=100, deadline=None)
-def test_any_damage_gives_one_error_or_a_memory(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    folder = tmp_path_factory.mktemp("fuzz")
-    shutil.copytree(GOLDEN / "memory-v1", folder, dirs_exist_ok=True)
-    path = folder / data.draw(st.sampled_from(["memory.json", "episodes/e0.safetensors", "episodes/e0.frames.npy"]))
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 2))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    path.write_bytes(content)
-    memory = unless_refused(lambda: open_memory(folder))
-    if memory is not None:
-        memory.rows.latents.check("rows")
-        assert memory.frames(range(len(memory))).dtype == np.uint8

@@ -5,16 +5,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import memworld
 from memworld import pipeline
 from memworld.demo import demo_config
 from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.results import read_metrics
-from memworld.pipeline import RunResult, evaluate_memory, imagine_from, run
+from memworld.pipeline import RunResult, evaluate_memory, run
 from tests.helpers import one_clear_error
 
 Run = tuple[Path, RunResult]
@@ -112,18 +110,37 @@ def test_evaluate_memory_measures_what_is_not_in_memory(quick_run: Run, tmp_path
     }  # fmt: skip
 
 
-def test_imagine_from_writes_truth_above_imagination(quick_run: Run, tmp_path: Path) -> None:
+def test_evaluate_memory_spares_what_it_reads(quick_run: Run, tmp_path: Path) -> None:
     output, _ = quick_run
-    world = memworld.WorldModel.open(output / "memory")
-    picture = tmp_path / "strip.png"
-    rollout = imagine_from(world, output / "episodes", None, 20, 6, "follow", 0, picture)
-    pixels = np.asarray(Image.open(picture))
-    assert pixels.shape == (128, 6 * 64, 3)
-    unseen = next(e for e in memworld.open_dataset(output / "episodes") if e.id not in world.memory.ids)
-    np.testing.assert_array_equal(pixels[:64, :64], unseen.observations[21])
-    assert rollout.frames is not None
-    np.testing.assert_array_equal(pixels[64:, 5 * 64 :], rollout.frames[0, 5])
-    with one_clear_error("has 150 steps, too few for 20 from step 140"):
-        imagine_from(world, output / "episodes", None, 140, 20, "follow", 0, None)
-    with one_clear_error("no episode 'nobody'"):
-        imagine_from(world, output / "episodes", "nobody", 0, 5, "follow", 0, None)
+    copy = tmp_path / "copy"
+    shutil.copytree(output, copy)
+    before = contents(copy)
+    config = EvaluationConfig(horizon=5, starts=4)
+    for target in (copy, copy / "memory", copy / "episodes"):
+        with one_clear_error("which is read"):
+            evaluate_memory(copy / "memory", copy / "episodes", config, target, "overwrite")
+    assert contents(copy) == before
+
+
+def test_what_the_encoder_saw_cannot_measure(quick_run: Run, tmp_path: Path) -> None:
+    """An episode that was forgotten is no held-out episode."""
+    output, _ = quick_run
+    copy = tmp_path / "memory"
+    shutil.copytree(output / "memory", copy)
+    memory = memworld.open_memory(copy)
+    forgotten = memory.ids[0]
+    memory.remove([forgotten])
+    memworld.save_memory(memory, copy, "resume")
+    with one_clear_error(f"held-out episode {forgotten} trained the encoder"):
+        evaluate_memory(copy, output / "episodes", EvaluationConfig(horizon=5, starts=4), tmp_path / "evaluation")
+    assert not (tmp_path / "evaluation").exists()
+
+
+def test_the_config_spells_everything_out(quick_run: Run) -> None:
+    output, _ = quick_run
+    config = json.loads((output / "config.json").read_text())
+    assert config["evaluation"]["dynamics"]["rollout"]["metric"] == "l2"
+    assert config["evaluation"]["dynamics"]["default"]["conditioning"] == "hard"
+    trained = json.loads((output / "encoder" / "training.json").read_text())["settings"]
+    assert trained["training"]["precision"] in ("float32", "bfloat16")
+    assert trained["vae"]["channels"] == [24, 48, 96]

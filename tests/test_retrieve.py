@@ -1,10 +1,9 @@
 import torch
 
 from memworld.gaussian import DISTANCES, at_mean
-from memworld.retrieve import STRATEGIES, strategy_named
+from memworld.retrieve import STRATEGIES
 from memworld.search import Query
 from memworld.search.exact import ExactIndex
-from tests.helpers import one_clear_error
 
 
 def line(metric: str) -> ExactIndex:
@@ -40,8 +39,3 @@ def test_the_paper_s_settings() -> None:
         "replay_kl": ("kl_stored_query", "sample"),
     }
     assert all(s.metric in DISTANCES for s in STRATEGIES.values())
-
-
-def test_unknown_strategy() -> None:
-    with one_clear_error("unknown strategy 'replay': use one of rollout"):
-        strategy_named("replay")

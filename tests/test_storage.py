@@ -26,7 +26,6 @@ from memworld.storage import (
     write_json,
     write_picture,
 )
-from memworld.stored_frames import StoredFrames
 from tests.helpers import folder_bytes, one_clear_error, small_disk, unless_refused
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -194,21 +193,24 @@ def test_a_folder_that_is_not_ours_is_left_alone(ours: Path, mode: Any) -> None:
     assert folder_bytes(ours) == before
 
 
-def test_an_overwriting_that_was_killed_can_be_repeated(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("removed", range(4))
+def test_an_overwriting_that_was_killed_can_be_repeated(
+    ours: Path, monkeypatch: pytest.MonkeyPatch, removed: int
+) -> None:
     unlink = Path.unlink
     gone: list[str] = []
 
-    def killed_at_the_third(path: Path, *args: Any) -> None:
-        if len(gone) == 2:
+    def killed(path: Path, *args: Any) -> None:
+        if len(gone) == removed:
             raise KeyboardInterrupt
         gone.append(path.name)
         unlink(path, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", killed_at_the_third)
+        patch.setattr(Path, "unlink", killed)
         with pytest.raises(KeyboardInterrupt):
             prepare_folder(ours, "overwrite", "ours.json")
-    assert len(gone) == 2
+    assert len(gone) == removed
     prepare_folder(ours, "overwrite", "ours.json")
     assert list(ours.iterdir()) == []
 
@@ -291,6 +293,7 @@ def test_json_that_cannot_be_read(tmp_path: Path) -> None:
 
 # Arrays
 
+
 ARRAYS: dict[str, np.ndarray] = {
     "floats": np.arange(6, dtype=np.float32).reshape(2, 3),
     "ints": np.array([-1, 2**62], np.int64),
@@ -368,60 +371,3 @@ def test_a_picture_of_strips(tmp_path: Path, channels: int, mode: str) -> None:
         assert (image.size, image.mode) == ((15, 8), mode)
         pixels = np.asarray(image).reshape(8, 15, channels)
     np.testing.assert_array_equal(pixels[4:, 5:10], strips[1, 1])
-
-
-# Frames in a file
-
-
-FRAMES = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), np.uint8)
-
-
-@pytest.fixture
-def stored(tmp_path: Path) -> StoredFrames:
-    np.save(tmp_path / "f.npy", FRAMES)
-    return StoredFrames(tmp_path / "f.npy", FRAMES.shape)
-
-
-def test_stored_frames_are_the_frames(stored: StoredFrames) -> None:
-    assert (len(stored), stored.nbytes) == (4, FRAMES.nbytes)
-    np.testing.assert_array_equal(stored[2], FRAMES[2])
-    np.testing.assert_array_equal(np.asarray(stored), FRAMES)
-    stored[2][:] = 0  # a copy
-    np.testing.assert_array_equal(np.stack([stored[i] for i in range(4)]), FRAMES)
-
-
-@pytest.mark.parametrize(
-    ("content", "match"),
-    [
-        (np.float32(FRAMES), r"are not uint8 \[4, 5, 6, 3\]: remember the episode again"),
-        (FRAMES[:3], "are not uint8"),
-        (b"", "are truncated or damaged .*: remember the episode again"),
-        (b"\x93NUMPY\x01\x00\x76\x00", "are truncated or damaged"),
-        (b"PK\x03\x04 a zip archive", "are truncated or damaged"),
-        (b"\x80\x04K\x01.", "are truncated or damaged"),  # a pickle
-        (None, "are missing: remember the episode again"),
-    ],
-)
-def test_stored_frames_that_are_damaged(stored: StoredFrames, content: Any, match: str) -> None:
-    stored.path.unlink()
-    if isinstance(content, bytes):
-        stored.path.write_bytes(content)
-    elif content is not None:
-        np.save(stored.path, content)
-    for read in (lambda: StoredFrames(stored.path, FRAMES.shape), lambda: stored[0], lambda: np.asarray(stored)):
-        with one_clear_error(f"remembered frames .*f.npy {match}"):
-            read()
-
-
-@given(place=st.integers(0, 127), value=st.integers(0, 255))
-@settings(max_examples=150, deadline=None)
-def test_stored_frames_with_any_damage_to_their_header(
-    tmp_path_factory: pytest.TempPathFactory, place: int, value: int
-) -> None:
-    path = tmp_path_factory.mktemp("fuzz") / "f.npy"
-    np.save(path, FRAMES)
-    content = bytearray(path.read_bytes())
-    content[place] = value
-    path.write_bytes(content)
-    frames = unless_refused(lambda: np.asarray(StoredFrames(path, FRAMES.shape)))
-    assert frames is None or (frames.shape, frames.dtype.name) == (FRAMES.shape, "uint8")

@@ -7,10 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memworld.dynamics import DynamicsConfig
 from memworld.episodes import DatasetInfo, Episode
 from memworld.gaussian import at_mean
 from memworld.memory import Memory
-from memworld.world_model import DynamicsConfig, WorldModel
+from memworld.world_model import WorldModel
 from tests.helpers import LEFT_RIGHT, PixelEncoder, one_clear_error, walk
 
 
@@ -18,7 +19,9 @@ def world(*episodes: Episode, sigma: float = 0.01, **dynamics: object) -> WorldM
     encoder = PixelEncoder(sigma=sigma)
     memory = Memory(LEFT_RIGHT, encoder)
     memory.extend(episodes, encoder)
-    return WorldModel(encoder, memory, DynamicsConfig(**dynamics))  # type: ignore[arg-type]
+    # Without conditioning unless a test asks for it, as in the paper's tables.
+    config = DynamicsConfig(**{"conditioning": "none", **dynamics})  # type: ignore[arg-type]
+    return WorldModel(encoder, memory, config)
 
 
 def frame(position: int, lane: int = 0) -> np.ndarray:
@@ -34,10 +37,10 @@ def test_next_reads_state_reward_and_termination_from_the_retrieved_row() -> Non
     prediction = model.next(model.encode(frame(60)), [1])
     assert model.decode(prediction.latents)[0, 0, :, 0].tolist() == [70, 0]
     assert prediction.reward.tolist() == [1.0]
-    assert prediction.terminated.tolist() == [0.0]
+    assert prediction.termination.tolist() == [0.0]
     assert prediction.matches.rows.tolist() == [[1]]
     last = model.next(model.encode(frame(100)), 1)  # the last step of "right" ended its episode
-    assert last.terminated.tolist() == [1.0]
+    assert last.termination.tolist() == [1.0]
 
 
 def test_the_last_observation_is_never_a_candidate_and_no_search_crosses_an_end() -> None:
@@ -81,7 +84,8 @@ def test_a_thread_that_ends_drops_out_while_others_walk_on() -> None:
     short, long = walk("short", 50, [1, 1]), walk("long", 50, [1] * 5, lane=1)
     model = world(short, long, strategy="rollout", rule="mean")
     rollout = model.imagine(frame(50), [[1] * 4], mode="follow")
-    assert rollout.shortfall[0].tolist() == [0, 0, 1, 1]
+    assert rollout.shortfall[0].tolist() == [0, 0, 0, 0]
+    assert rollout.ended_threads[0].tolist() == [0, 0, 1, 1]
     assert rollout.searched[0].tolist() == [True, False, False, False]
     assert [c.episode for c in rollout.citations(0, 3)] == ["long"]
 
@@ -186,6 +190,7 @@ def test_continuous_actions() -> None:
     encoder = PixelEncoder()
     memory = Memory(info, encoder)
     memory.append(Episode("e", frames, actions, np.zeros(5), ~last & last, last), encoder)
+    memory.append(Episode("f", frames + 100, actions[::-1].copy(), np.zeros(5), ~last & last, last), encoder)
     soft = WorldModel(encoder, memory, DynamicsConfig("replay_l2", k=1, conditioning="soft", action_weight=1e6))
     found = soft.next(soft.encode(frames[2]), actions[4]).matches.rows
     assert found.tolist() == [[4]]
@@ -228,9 +233,91 @@ def test_bad_dynamics() -> None:
         ({"metric": "cosine"}, "unknown metric"),
         ({"rule": "mode"}, "unknown rule"),
         ({"conditioning": "firm"}, "unknown conditioning"),
-        ({"k": 0}, "k must be at least 1"),
+        ({"k": 0}, "k must be a whole number from 1"),
         ({"strategy": "rollout", "k": 3}, "leave k out"),
         ({"action_weight": float("nan")}, "action_weight must be 0 or above"),
     ):
         with one_clear_error(message):
             DynamicsConfig(**settings_)
+
+
+def test_actions_count_unless_told_otherwise() -> None:
+    encoder = PixelEncoder(sigma=0.01)
+    memory = Memory(LEFT_RIGHT, encoder)
+    memory.extend([RIGHT, LEFT], encoder)
+    default = WorldModel(encoder, memory)
+    assert default.dynamics.conditioning == "hard"
+    rollout = default.imagine(frame(80), [[1, 1], [0, 0]])
+    assert rollout.frames is not None
+    assert rollout.frames[:, -1, 0, 0, 0].tolist() == [100, 60]
+    box = DynamicsConfig().resolved(gymnasium.spaces.Box(-1, 1, (2,)))
+    assert (box.conditioning, box.action_weight) == ("soft", 1.0)
+    with one_clear_error("action_weight belongs to soft conditioning, not to hard"):
+        WorldModel(encoder, memory, DynamicsConfig(action_weight=2.0))
+    with one_clear_error("action_weight belongs to soft conditioning, not to none"):
+        DynamicsConfig(conditioning="none", action_weight=2.0)
+
+
+def test_every_draw_has_noise_of_its_own() -> None:
+    """The query's, the first prediction's, and each later one's; and the same again from the same seed."""
+
+    def drawn() -> list[torch.Tensor]:
+        model = world(RIGHT, LEFT, sigma=5.0, strategy="replay_kl")
+        states = [model.encode(frame(80))]
+        for _ in range(3):
+            states.append(model.next(states[-1], [1]).latents)
+        return [(s.z - s.mu) / s.sigma for s in states]
+
+    noise = drawn()
+    for i in range(4):
+        for j in range(i):
+            assert not torch.isclose(noise[i], noise[j], atol=1e-4).any()
+    assert all(torch.equal(a, b) for a, b in zip(noise, drawn(), strict=True))
+    model = world(RIGHT, LEFT, sigma=5.0, strategy="replay_kl")
+    rollout = model.imagine(frame(80), [[1] * 3], seed=7).latents
+    inside = ((rollout.z - rollout.mu) / rollout.sigma)[0]
+    start = model.encode(frame(80), torch.Generator().manual_seed(7))
+    own = ((start.z - start.mu) / start.sigma)[0]
+    assert not torch.isclose(inside, own, atol=1e-4).any()
+
+
+def test_distances_are_the_metric_s_own_and_the_penalty_stands_beside_them() -> None:
+    model = world(RIGHT, LEFT, strategy="replay_l2", k=3, conditioning="soft", action_weight=100.0)
+    state = model.encode(frame(80))
+    matches = model.next(state, [0]).matches
+    stored = model.memory.rows.latents[matches.rows[0]]
+    torch.testing.assert_close(matches.distances[0], ((stored.z - state.z).double() ** 2).sum(1))
+    wrong = model.memory.rows.actions[matches.rows[0], 0] == 0  # column 0 is the action asked for
+    assert torch.equal(matches.penalties[0] > 0, wrong)
+    assert bool((matches.costs[0].diff() >= 0).all())
+    alone = world(RIGHT, strategy="replay_l2", conditioning="soft")
+    with one_clear_error("soft conditioning measures in distances between episodes"):
+        alone.next(alone.encode(frame(80)), [0])
+
+
+def test_ended_threads_are_no_shortfall() -> None:
+    short, long = walk("short", 50, [1, 1]), walk("long", 50, [1] * 5, lane=1)
+    model = world(short, long, strategy="replay_l2", k=3, conditioning="hard", rule="mean")
+    rollout = model.imagine(frame(50), [[1] * 5], mode="follow")
+    assert rollout.shortfall[0].tolist() == [0, 0, 0, 0, 0]
+    assert rollout.ended_threads[0, -1] > 0
+    fewer = world(short, strategy="replay_l2", k=2, conditioning="hard", rule="mean")
+    fewer.memory.append(walk("left", 90, [0]), fewer.encoder)
+    rollout = fewer.imagine(frame(90), [[0]], mode="follow")
+    assert (rollout.shortfall.tolist(), rollout.ended_threads.tolist()) == ([[1]], [[0]])
+
+
+def test_a_world_s_parts_cannot_be_swapped_under_its_index() -> None:
+    model = world(RIGHT)
+    for name in ("dynamics", "memory", "encoder"):
+        with pytest.raises(AttributeError):
+            setattr(model, name, None)
+
+
+def test_seeds_and_ragged_sequences() -> None:
+    model = world(RIGHT, LEFT)
+    for seed in (-1, 2**32, None, 0.5):
+        with one_clear_error("seed must be a whole number"):
+            model.imagine(frame(60), [[1]], seed=seed)  # type: ignore[arg-type]
+    with one_clear_error("action"):
+        model.imagine(frame(60), [[1, 0], [1]])

@@ -2,7 +2,7 @@
 
 The public names, in the order in which data travels:
 
-    episodes    Episode, DatasetInfo, EpisodeDataset, open_dataset, record, open_world
+    episodes    Episode, DatasetInfo, EpisodeDataset, open_dataset, record, open_world, World
     encoder     Encoder, VAEConfig, TrainingConfig, train_vae, open_encoder
     memory      Memory, remember, open_memory, save_memory, inspect_memory
     world       WorldModel, DynamicsConfig, Prediction, Rollout, Citation
@@ -13,6 +13,7 @@ Bad input raises `MemworldError`, a `ValueError` whose one line names the cause 
 
 from importlib.metadata import version as _version
 
+from memworld.dynamics import DynamicsConfig
 from memworld.encoders import Encoder, open_encoder
 from memworld.encoders.training import TrainingConfig, train_vae
 from memworld.encoders.vae import VAEConfig
@@ -28,8 +29,8 @@ from memworld.memory import Memory
 from memworld.memory_files import open_memory, save_memory
 from memworld.record import record
 from memworld.remember import remember
-from memworld.world_model import DynamicsConfig, WorldModel
-from memworld.worlds import open_world
+from memworld.world_model import WorldModel
+from memworld.worlds import World, open_world
 
 __version__ = _version("memworld")
 
@@ -48,6 +49,7 @@ __all__ = [
     "Rollout",
     "TrainingConfig",
     "VAEConfig",
+    "World",
     "WorldModel",
     "__version__",
     "evaluate",

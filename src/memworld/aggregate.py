@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from memworld.errors import MemworldError
 from memworld.gaussian import SIGMA_FLOOR, Latents, at_mean, draw
 
 
@@ -20,12 +19,12 @@ class Successors:
 
     Attributes:
         latents: (Q, K, D) the rows' successors, or the current latent plus the rows' changes.
-        distances: (Q, K) float64 distances of the rows to the query.
+        costs: (Q, K) float64 by which the rows were ranked: distance and penalty.
         found: (Q, K) bool, at least one true per query; the others are to be ignored.
     """
 
     latents: Latents
-    distances: Tensor
+    costs: Tensor
     found: Tensor
 
 
@@ -40,15 +39,18 @@ class Estimate:
 def gaussian(successors: Successors, generator: torch.Generator) -> Estimate:
     """The paper's rule for Rollout and Replay-L2: mean and standard deviation of the z, then one sample.
 
-    Where a single row was found there is no spread, and its own sigma stands in.
+    Where a single row was found there is no spread, and its own Gaussian stands in: its z is a sample
+    already, and another one around it would have twice the variance.
     """
     weights = _uniform(successors.found)
-    mu = _average(weights, successors.latents.z)
+    centre = _average(weights, successors.latents.z)
     count = successors.found.sum(1, keepdim=True)
-    squares = _average(weights, (successors.latents.z - mu[:, None]) ** 2)
+    squares = _average(weights, (successors.latents.z - centre[:, None]) ** 2)
     spread = torch.sqrt(squares * count / (count - 1).clamp(min=1))
-    own = _average(weights, successors.latents.sigma)
-    return Estimate(draw(mu, torch.where(count > 1, spread, own).clamp(min=SIGMA_FLOOR), generator), weights)
+    several = count > 1
+    mu = torch.where(several, centre, _average(weights, successors.latents.mu))
+    sigma = torch.where(several, spread, _average(weights, successors.latents.sigma))
+    return Estimate(draw(mu, sigma.clamp(min=SIGMA_FLOOR), generator), weights)
 
 
 def sample(successors: Successors, generator: torch.Generator) -> Estimate:
@@ -65,8 +67,8 @@ def mean(successors: Successors, generator: torch.Generator) -> Estimate:
 
 def weighted(successors: Successors, generator: torch.Generator) -> Estimate:
     """As `mean`, with weights that fall exponentially with distance, on the scale of the query's own distances."""
-    distances = successors.distances.masked_fill(~successors.found, torch.inf)
-    beyond = distances - distances.amin(1, keepdim=True)
+    costs = successors.costs.masked_fill(~successors.found, torch.inf)
+    beyond = costs - costs.amin(1, keepdim=True)
     scale = beyond.masked_fill(~successors.found, 0).sum(1, keepdim=True) / successors.found.sum(1, keepdim=True)
     weights = torch.softmax(-beyond / scale.clamp(min=1e-12), 1)
     return _mixture(successors, weights.to(successors.latents.mu.dtype))
@@ -74,8 +76,8 @@ def weighted(successors: Successors, generator: torch.Generator) -> Estimate:
 
 def nearest(successors: Successors, generator: torch.Generator) -> Estimate:
     """The nearest row's successor; z is its mean."""
-    distances = successors.distances.masked_fill(~successors.found, torch.inf)
-    latents, weights = _only(successors, distances.argmin(1))
+    costs = successors.costs.masked_fill(~successors.found, torch.inf)
+    latents, weights = _only(successors, costs.argmin(1))
     return Estimate(at_mean(latents.mu, latents.sigma), weights)
 
 
@@ -98,17 +100,6 @@ RULES: dict[str, Rule] = {
     "medoid": medoid,
 }
 """The rules by name."""
-
-
-def rule_named(name: str) -> Rule:
-    """The rule called `name`.
-
-    Raises:
-        MemworldError: there is none of that name.
-    """
-    if name not in RULES:
-        raise MemworldError(f"unknown rule {name!r}: use one of {', '.join(RULES)}")
-    return RULES[name]
 
 
 def as_changes(successors: Successors, before: Latents, current: Latents) -> Successors:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,7 +49,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="World models by search in memory: recorded episodes become a world to step, see and plan in.",
+    help="World models by search in memory: recorded episodes become a world to step, see and question.",
 )
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")]
@@ -62,7 +63,6 @@ HeldOut = Annotated[
 ]
 Strategy = Annotated[str, typer.Option("--strategy", help="rollout, replay_l2 or replay_kl.")]
 ModeOption = Annotated[str, typer.Option("--mode", help="requery or follow.")]
-ConditioningOption = Annotated[str, typer.Option("--conditioning", help="On actions: none, hard or soft.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 
@@ -107,7 +107,9 @@ def demo(
     from memworld.pipeline import run
 
     config = demo_config(world, seed, quick)
-    result = run(config, output, "overwrite" if overwrite else "resume", progress=not quiet)
+    command = shlex.join(["memworld", "demo", "--world", world, "--seed", str(seed), "--output", str(output)])
+    command += " --quick" if quick else ""
+    result = run(config, output, "overwrite" if overwrite else "resume", command=command, progress=not quiet)
     for stage, seconds in result.stages.items():
         typer.echo(f"{stage:>10} {seconds:7.1f} s")
     for warning in result.evaluation.warnings:
@@ -181,21 +183,25 @@ def train(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train an encoder on recorded episodes; a part of them is held out to stop in time."""
+    """Train an encoder on recorded episodes that are not held out; an eighth of them tells it when to stop."""
     from memworld.encoders.training import TrainingConfig, train_vae
     from memworld.encoders.vae import VAEConfig
 
-    training, rest = _split(data, held_out, seed)
-    if len(rest) == 0:
-        raise MemworldError("training needs held-out episodes to stop in time: hold out at least 1")
+    training, _ = _split(data, held_out, seed)
+    if len(training) < 2:
+        raise MemworldError(
+            f"{len(training)} episode is left to train on, and one more is needed to stop in time: record more, or "
+            "hold out fewer"
+        )
+    training, validation = training.split(max(1, len(training) // 8), seed)
     config = VAEConfig(_parse_shape(latent_shape), objective=objective, beta=beta)  # type: ignore[arg-type]
     how = TrainingConfig(steps=steps, batch_size=batch_size, seed=seed)
     result = train_vae(
-        training, rest, output, config, how, on_existing=_on_existing(resume, overwrite), progress=not quiet
+        training, validation, output, config, how, on_existing=_on_existing(resume, overwrite), progress=not quiet
     )
     typer.echo(
         f"{output}: latents {list(result.encoder.latent_shape)}, {result.encoder.active_units} active units, "
-        f"held-out error {min(h['error'] for h in result.history):.4f}; see {output / 'reconstructions.png'}"
+        f"validation error {min(h['error'] for h in result.history):.4f}; see {output / 'reconstructions.png'}"
     )
 
 
@@ -268,24 +274,40 @@ def imagine(
     horizon: Annotated[int, typer.Option("--horizon", help="Steps to imagine.")] = 20,
     strategy: Strategy = "replay_kl",
     k: Annotated[int | None, typer.Option("--k", help="Rows to retrieve [default: the strategy's].")] = None,
-    mode: ModeOption = "follow",
-    conditioning: ConditioningOption = "none",
+    mode: ModeOption = "requery",
+    conditioning: Annotated[
+        str | None, typer.Option("--conditioning", help="On actions: none, hard or soft [default: by action space].")
+    ] = None,
     seed: Seed = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="PNG: truth above imagination.")] = None,
 ) -> None:
     """Imagine what follows a recorded moment under the recorded actions, and cite the moments behind it."""
-    from memworld.pipeline import imagine_from
-    from memworld.world_model import DynamicsConfig, WorldModel
+    from memworld.formats import open_dataset
+    from memworld.recorded import imagine_recorded
+    from memworld.storage import write_picture
+    from memworld.world_model import WorldModel
 
-    world = WorldModel.open(memory, DynamicsConfig(strategy, k=k, conditioning=conditioning))  # type: ignore[arg-type]
-    rollout = imagine_from(world, data, episode, start, horizon, mode, seed, output)  # type: ignore[arg-type]
-    for step in range(rollout.rewards.shape[1]):
+    world = WorldModel.open(memory, _dynamics(strategy, k, conditioning))
+    compared = imagine_recorded(
+        world,
+        open_dataset(data),
+        episode,
+        start=start,
+        horizon=horizon,
+        mode=mode,  # type: ignore[arg-type]
+        seed=seed,
+    )
+    rollout = compared.rollout
+    typer.echo(f"from step {start} of {compared.episode}")
+    for step in range(horizon):
         cited = ", ".join(f"{c.episode}@{c.step} ({c.weight:.0%})" for c in rollout.citations(0, step)[:3])
         typer.echo(
             f"t={step + 1:<3} reward {float(rollout.rewards[0, step]):+.2f}  "
             f"support {float(rollout.support[0, step]):.2f}  from {cited or 'nothing: no row was found'}"
         )
     if output is not None:
+        assert rollout.frames is not None  # decoded by default
+        write_picture(output, [compared.truth, rollout.frames[0]])
         typer.echo(f"picture: {output}")
 
 
@@ -296,17 +318,29 @@ def evaluate(
     output: Output,
     horizon: Annotated[int, typer.Option("--horizon", help="Steps to predict.")] = 20,
     starts: Annotated[int, typer.Option("--starts", help="Random starts per held-out episode.")] = 20,
-    conditioning: ConditioningOption = "none",
+    conditioning: Annotated[
+        str, typer.Option("--conditioning", help="Of the paper's strategies on actions: none, hard or soft.")
+    ] = "none",
     seed: Seed = 0,
+    resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure the strategies and baselines on the episodes that are not in memory, and write a report."""
-    from memworld.evaluate.config import EvaluationConfig
+    from memworld.evaluate.config import EvaluationConfig, paper_strategies
     from memworld.pipeline import evaluate_memory
 
-    config = EvaluationConfig(horizon=horizon, starts=starts, conditioning=conditioning, seed=seed)  # type: ignore[arg-type]
-    result = evaluate_memory(memory, data, config, output, _on_existing(False, overwrite), progress=not quiet)
+    config = EvaluationConfig(
+        horizon=horizon,
+        starts=starts,
+        dynamics=paper_strategies(conditioning),  # type: ignore[arg-type]
+        seed=seed,
+    )
+    options = ["--output", output, "--horizon", horizon, "--starts", starts, "--conditioning", conditioning]
+    command = shlex.join(map(str, ["memworld", "evaluate", memory, data, *options, "--seed", seed]))
+    result = evaluate_memory(
+        memory, data, config, output, _on_existing(resume, overwrite), command=command, progress=not quiet
+    )
     for warning in result.evaluation.warnings:
         typer.echo(f"warning: {warning}")
     typer.echo(f"The report is {result.report}")
@@ -319,6 +353,12 @@ def _split(data: Path, held_out: int | None, seed: int) -> Any:
     dataset = open_dataset(data)
     count = max(1, len(dataset) // 5) if held_out is None else held_out
     return (dataset, dataset[:0]) if count == 0 else dataset.split(count, seed)
+
+
+def _dynamics(strategy: str, k: int | None, conditioning: str | None) -> Any:
+    from memworld.dynamics import DynamicsConfig
+
+    return DynamicsConfig(strategy, k=k, conditioning=conditioning)  # type: ignore[arg-type]
 
 
 def _parse_shape(text: str) -> tuple[int, ...]:

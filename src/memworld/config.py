@@ -23,7 +23,7 @@ class RecordingConfig:
 
     world: str = "pong"
     policy: str = "demonstrator"
-    episodes: int = 20
+    episodes: int = 23
     max_steps: int = 1000
     skills: tuple[float, ...] = (1.0, 0.9, 0.8, 0.6)
     random_start: int = 200
@@ -36,6 +36,7 @@ class RunConfig:
     Attributes:
         recording: the episodes.
         held_out: how many of them nothing may see before the evaluation.
+        validation: how many of the others tell the encoder when to stop; memory holds them too.
         vae: the encoder.
         training: how it is trained.
         keep_frames: whether memory keeps frames.
@@ -44,7 +45,8 @@ class RunConfig:
     """
 
     recording: RecordingConfig = field(default_factory=RecordingConfig)
-    held_out: int = 5
+    held_out: int = 8
+    validation: int = 2
     vae: VAEConfig = field(default_factory=VAEConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     keep_frames: bool = True
@@ -52,9 +54,10 @@ class RunConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.held_out < self.recording.episodes:
+        if min(self.held_out, self.validation) < 1 or self.held_out + self.validation >= self.recording.episodes:
             raise MemworldError(
-                f"cannot hold out {self.held_out} of {self.recording.episodes} episodes: leave one on each side"
+                f"cannot hold out {self.held_out} and validate on {self.validation} of {self.recording.episodes} "
+                "episodes: leave at least one in each part"
             )
         if (self.training.seed, self.evaluation.seed) != (self.seed, self.seed):
             raise MemworldError(f"the parts of a run take its seed, {self.seed}: set them to it")

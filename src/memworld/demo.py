@@ -12,7 +12,7 @@ from memworld.worlds import open_world
 
 
 def demo_config(world: str = "pong", seed: int = 0, quick: bool = False) -> RunConfig:
-    """The demo's settings: 15 episodes of 1,000 steps remembered, 5 held out.
+    """The demo's settings: 15 episodes of 1,000 steps remembered, 8 held out.
 
     Args:
         world: one with a demonstrator.
@@ -29,7 +29,7 @@ def demo_config(world: str = "pong", seed: int = 0, quick: bool = False) -> RunC
         )
     config = RunConfig(
         RecordingConfig(world=opened.name),
-        vae=VAEConfig(latent_shape=(4, 8, 8)),
+        vae=VAEConfig(latent_shape=(4, 8, 8), channels=(24, 48, 96)),
         training=TrainingConfig(seed=seed),
         evaluation=EvaluationConfig(seed=seed),
         seed=seed,
@@ -38,8 +38,9 @@ def demo_config(world: str = "pong", seed: int = 0, quick: bool = False) -> RunC
         return config
     return replace(
         config,
-        recording=replace(config.recording, episodes=4, max_steps=150),
+        recording=replace(config.recording, episodes=5, max_steps=150),
         held_out=2,
+        validation=1,
         training=replace(config.training, steps=120, validate_every=60),
         evaluation=replace(config.evaluation, horizon=5, starts=4, shown=(1, 5), timing_batch=8),
     )

@@ -1,5 +1,6 @@
 """Recorded episodes: one frozen record, and data sets of them that need not fit in memory."""
 
+import hashlib
 import json
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -341,10 +342,12 @@ class EpisodeDataset(Sequence[Episode]):
             raise MemworldError(
                 f"cannot hold out {held_out} of {len(self)} episodes: at least one must stay on each side"
             )
-        chosen = set(np.random.default_rng(seed).permutation(len(self))[:held_out].tolist())
+        # By a hash of each id, so that an episode recorded later moves few others across.
+        order = sorted(self.ids, key=lambda i: hashlib.sha256(f"{seed}:{i}".encode()).digest())
+        chosen = set(order[:held_out])
         parts: tuple[list[str], list[str]] = ([], [])
-        for position, episode_id in enumerate(self.ids):
-            parts[position in chosen].append(episode_id)
+        for episode_id in self.ids:
+            parts[episode_id in chosen].append(episode_id)
         return self.subset(parts[0]), self.subset(parts[1])
 
 

@@ -4,6 +4,7 @@ These functions are the reference: every fast path in `search` must agree with t
 `sigma` is a standard deviation everywhere.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -78,6 +79,23 @@ def draw(mu: Tensor, sigma: Tensor, generator: torch.Generator) -> Latents:
     return Latents(mu, sigma, mu + sigma * noise.to(mu.device))
 
 
+def seeded(seed: int) -> torch.Generator:
+    """A generator that starts from `seed`.
+
+    Raises:
+        MemworldError: `seed` is no whole number from 0 to 2^32 - 1, all that PyTorch's generator takes in.
+    """
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise MemworldError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
+    return torch.Generator().manual_seed(seed)
+
+
+def derived_seed(seed: int, *names: str) -> int:
+    """A seed of its own for what `names` name, so that one draw does not depend on the others made."""
+    digest = hashlib.sha256(":".join([str(seed), *names]).encode()).digest()
+    return int.from_bytes(digest[:4], "little")
+
+
 def at_mean(mu: Tensor, sigma: Tensor) -> Latents:
     """Latents whose z is the mean: what deterministic predictions hand on; mu and sigma (..., D)."""
     return Latents(mu, sigma, mu)
@@ -118,14 +136,3 @@ Distance = Callable[[Latents, Latents], Tensor]
 
 DISTANCES: dict[str, Distance] = {"l2": l2, "kl_stored_query": kl_stored_query, "kl_query_stored": kl_query_stored}
 """Every metric by its name: (query, stored) -> distance, broadcasting over leading axes."""
-
-
-def distance_named(metric: str) -> Distance:
-    """The distance called `metric`.
-
-    Raises:
-        MemworldError: there is none of that name.
-    """
-    if metric not in DISTANCES:
-        raise MemworldError(f"unknown metric {metric!r}: use one of {', '.join(DISTANCES)}")
-    return DISTANCES[metric]

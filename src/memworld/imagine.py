@@ -16,7 +16,8 @@ Mode = Literal["requery", "follow"]
 
 MODES: tuple[Mode, ...] = ("requery", "follow")
 """`requery`: each predicted latent is the next query (the paper's text). `follow`: rows are
-retrieved once and their own recorded threads are walked forward (the published code)."""
+retrieved once and their own recorded threads are walked forward (the published code), so that only
+the first action can be conditioned on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,15 +27,16 @@ class Prediction:
     Attributes:
         latents: (B, D) the predicted Gaussian and its sample.
         reward: (B,) float32 mean reward of the rows behind it.
-        terminated: (B,) float32 share of the rows behind it whose step ended their episode.
+        termination: (B,) float32 share of the rows behind it whose step terminated their episode.
         matches: (B, K) the rows behind it.
         weights: (B, K) float32 share of each row in the prediction.
-        support: (B,) float64 quantile of the nearest row's distance (`support.Support`); 1 is worst.
+        support: (B,) float64 quantile of the nearest row's distance when it was retrieved
+            (`support.Support`); 1 is worst.
     """
 
     latents: Latents
     reward: Tensor
-    terminated: Tensor
+    termination: Tensor
     matches: Matches
     weights: Tensor
     support: Tensor
@@ -63,7 +65,7 @@ class Citation:
     Attributes:
         episode: id of the recorded episode.
         step: step in it; the prediction was read from the step after.
-        distance: to the query, in the metric of the search.
+        distance: to the query, in the metric of the search, when it was retrieved.
         weight: share in the prediction.
     """
 
@@ -77,15 +79,18 @@ class Citation:
 class Rollout:
     """B imagined futures of T steps. Entry t is the state after t + 1 actions.
 
+    Imagination goes on after a likely termination; `termination` says where that is.
+
     Attributes:
         latents: (B, T, D) predicted Gaussians and their samples.
         frames: uint8 (B, T, H, W, C) decoded frames, or None if not asked for.
         rewards: (B, T) float32.
-        terminated: (B, T) float32 share of the rows whose step ended their episode.
-        rows: (B, T, K) int64 memory rows behind each step, -1 where fewer were found.
+        termination: (B, T) float32 share of the rows whose step terminated their episode.
+        rows: (B, T, K) int64 memory rows behind each step, -1 where fewer were found or threads ended.
         distances: (B, T, K) float64 their distances when they were retrieved.
         weights: (B, T, K) float32 their shares in the prediction.
-        support: (B, T) float64 quantile of the nearest distance; 1 is worst.
+        support: (B, T) float64 quantile of the nearest distance in the search that the step rests
+            on, which in `follow` may lie some steps back; 1 is worst.
         searched: (B, T) bool whether memory was searched at this step.
         episode_ids: the memory's episodes at the time, by number.
         episodes: (B, T, K) int64 number of each row's episode, -1 where none.
@@ -95,7 +100,7 @@ class Rollout:
     latents: Latents
     frames: np.ndarray | None
     rewards: Tensor
-    terminated: Tensor
+    termination: Tensor
     rows: Tensor
     distances: Tensor
     weights: Tensor
@@ -107,8 +112,17 @@ class Rollout:
 
     @property
     def shortfall(self) -> Tensor:
-        """(B, T) int64: how many of the asked rows were missing at each step."""
-        return (self.rows < 0).sum(2)
+        """(B, T) int64: how many of the asked rows each search did not find; 0 where there was none."""
+        return torch.where(self.searched, (self.rows < 0).sum(2), 0)
+
+    @property
+    def ended_threads(self) -> Tensor:
+        """(B, T) int64: how many of the rows last found have come to their episode's end (`follow`)."""
+        missing = (self.rows < 0).sum(2)
+        at_search = missing.clone()
+        for step in range(1, missing.shape[1]):
+            at_search[:, step] = torch.where(self.searched[:, step], missing[:, step], at_search[:, step - 1])
+        return missing - at_search
 
     @property
     def found_nothing(self) -> Tensor:
@@ -132,7 +146,7 @@ class Rollout:
         return (
             f"Rollout({batch} futures of {steps} steps, up to {rows} rows each, frames="
             f"{None if self.frames is None else list(self.frames.shape)}, "
-            f"mean support {float(self.support.mean()):.2f})"
+            f"mean support {float(self.support.nanmean()):.2f})"
         )
 
 
@@ -160,8 +174,7 @@ def imagine_latents(
     Raises:
         MemworldError: unknown mode or no actions.
     """
-    if mode not in MODES:
-        raise MemworldError(f"unknown mode {mode!r}: use one of {', '.join(MODES)}")
+    check_mode(mode)
     if actions.shape[1] < 1:
         raise MemworldError("horizon is 0: give at least one action")
     predictions: list[Prediction] = []
@@ -179,13 +192,24 @@ def imagine_latents(
     return predictions, searched
 
 
+def check_mode(mode: str) -> None:
+    """Do nothing if there is a mode of that name.
+
+    Raises:
+        MemworldError: there is none.
+    """
+    if mode not in MODES:
+        raise MemworldError(f"unknown mode {mode!r}: use one of {', '.join(MODES)}")
+
+
 def _follow(dynamics: Dynamics, matches: Matches, state: Latents, actions: Tensor) -> tuple[Matches, Tensor]:
     """Walk threads on; where all of a query's have ended, search again. Returns which (B,) were searched."""
     walked = dynamics.follow(matches)
     ended = ~walked.found.any(1)
     if bool(ended.any()):
         fresh = dynamics.retrieve(state[ended], actions[ended])
-        walked.rows[ended], walked.distances[ended] = fresh.rows, fresh.distances
+        for name in ("rows", "distances", "penalties"):
+            getattr(walked, name)[ended] = getattr(fresh, name)
     return walked, ended
 
 
@@ -193,7 +217,7 @@ def stack_predictions(predictions: list[Prediction]) -> tuple[Latents, dict[str,
     """Per-step predictions to (B, T, ...) tensors under `Rollout`'s names."""
     columns = {
         "rewards": [p.reward for p in predictions],
-        "terminated": [p.terminated for p in predictions],
+        "termination": [p.termination for p in predictions],
         "rows": [p.matches.rows for p in predictions],
         "distances": [p.matches.distances for p in predictions],
         "weights": [p.weights for p in predictions],

@@ -1,5 +1,6 @@
 """What is in a memory or a data set: counts, actions, rewards, and how well it covers its own latent space."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,8 @@ def _coverage(rows: Rows, samples: int, seed: int) -> dict[str, float] | None:
     moved = _moved(rows, means)
     if int(rows.episodes[-1]) == 0 or moved is None:
         return None
+    index = ExactIndex.of(replace(rows, latents=means), "l2")
     chosen = rows.candidates
-    index = ExactIndex("l2", means[chosen], chosen, rows.episodes[chosen], rows.actions[chosen])
     picked = chosen[torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))[:samples]]
     nearest = index.nearest(Query(means[picked], exclude_episode=rows.episodes[picked]), 1).distances[:, 0]
     return {

@@ -5,7 +5,6 @@ frame and each latent is stored once: the successor of row i is row i+1. The las
 episode has no action, so it can be a successor but never a search candidate.
 """
 
-import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from memworld.actions import action_features
 from memworld.encoders import Encoder, check_not_collapsed
 from memworld.episodes import DatasetInfo, Episode, EpisodeEntry
 from memworld.errors import MemworldError
-from memworld.gaussian import Latents, concatenate, draw
+from memworld.gaussian import Latents, concatenate, derived_seed, draw, seeded
 from memworld.stored_frames import StoredFrames
 
 
@@ -180,7 +179,7 @@ class Memory:
                     f"encoder {self.encoder_fingerprint[:12]} gave {code.dtype} {list(code.shape)} for episode "
                     f"{episode.id}, expected torch.float32 {list(expected)}: mend the encoder's encode"
                 )
-        latents = draw(mu, sigma, _generator(self.seed, episode.id)).check(f"episode {episode.id}")
+        latents = draw(mu, sigma, seeded(derived_seed(self.seed, episode.id))).check(f"episode {episode.id}")
         remembered = MemoryEpisode(
             EpisodeEntry(episode.id, len(episode), episode.source),
             latents,
@@ -265,12 +264,6 @@ class Memory:
             assert episode.frames is not None  # keep_frames
             found[place] = episode.frames[int(self.rows.steps[row])]
         return found
-
-
-def _generator(seed: int, episode_id: str) -> torch.Generator:
-    """A generator of its own for each episode, so that z does not depend on the order of arrival."""
-    digest = hashlib.sha256(f"{seed}:{episode_id}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def _lay_out(episodes: Sequence[MemoryEpisode], info: DatasetInfo) -> Rows:

@@ -23,6 +23,7 @@ from memworld.errors import MemworldError
 from memworld.gaussian import Latents
 from memworld.memory import Memory, MemoryEpisode
 from memworld.storage import (
+    KIND_KEY,
     OnExisting,
     make_folder,
     one_line,
@@ -63,7 +64,7 @@ def save_memory(
         memory.check_encoder(encoder)
     if on_existing == "overwrite":
         _check_frames_elsewhere(memory, path)
-    prepare_folder(path, on_existing, marker=INDEX)
+    prepare_folder(path, on_existing, INDEX, "memory")
     stored: set[str] = set()
     if (path / INDEX).exists():
         old = open_memory(path)
@@ -155,6 +156,7 @@ def open_memory(path: str | Path) -> Memory:
 
 def _index(memory: Memory, episodes: Iterable[MemoryEpisode]) -> dict[str, object]:
     return {
+        KIND_KEY: "memory",
         "format": FORMAT,
         "info": memory.info.to_json(),
         "encoder": memory.encoder_fingerprint,

@@ -10,22 +10,22 @@ from typing import Any
 
 import torch
 
+from memworld.actions import ActionSpace
 from memworld.config import RunConfig
 from memworld.encoders import Encoder
 from memworld.encoders.training import train_vae
 from memworld.episodes import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.evaluate.config import EvaluationConfig
-from memworld.evaluate.protocol import evaluate
+from memworld.evaluate.protocol import check_unseen, evaluate
 from memworld.evaluate.results import Evaluation, write_metrics
 from memworld.evaluate.windows import episodes_of
 from memworld.formats import open_dataset
-from memworld.imagine import Mode, Rollout
 from memworld.memory import Memory
 from memworld.record import record
 from memworld.remember import remember
 from memworld.report import write_report
-from memworld.storage import OnExisting, prepare_folder, read_json, to_json, write_json, write_picture
+from memworld.storage import KIND_KEY, OnExisting, prepare_folder, read_json, to_json, write_json
 from memworld.world_model import WorldModel
 from memworld.worlds import open_world
 
@@ -45,7 +45,14 @@ class RunResult:
     report: Path
 
 
-def run(config: RunConfig, output: Path, on_existing: OnExisting = "error", progress: bool = False) -> RunResult:
+def run(
+    config: RunConfig,
+    output: Path,
+    on_existing: OnExisting = "error",
+    *,
+    command: str = "",
+    progress: bool = False,
+) -> RunResult:
     """Record, train, remember, evaluate, report.
 
     The folder `output` then holds `config.json`, `episodes/`, `encoder/`, `memory/` (with its
@@ -55,17 +62,19 @@ def run(config: RunConfig, output: Path, on_existing: OnExisting = "error", prog
         config: all settings.
         output: the run's folder.
         on_existing: `resume` goes on where an earlier call with the same settings stopped.
+        command: makes the report again; printed in it.
         progress: whether to show progress bars.
 
     Raises:
         MemworldError: the folder cannot be used or holds a run of other settings, or a stage fails.
     """
-    _begin(config, output, on_existing)
+    world = open_world(config.recording.world)
+    _begin("run", config, config.evaluation, world.action_space(), output, on_existing)
     stages: dict[str, float] = {}
     with _timed(stages, "record"):
         recording = config.recording
         episodes = record(
-            open_world(recording.world),
+            world,
             recording.policy,
             output / "episodes",
             episodes=recording.episodes,
@@ -77,9 +86,10 @@ def run(config: RunConfig, output: Path, on_existing: OnExisting = "error", prog
             progress=progress,
         )
     training, held_out = episodes.split(config.held_out, config.seed)
+    fitted, validation = training.split(config.validation, config.seed)
     with _timed(stages, "train"):
         trained = train_vae(
-            training, held_out, output / "encoder", config.vae, config.training, on_existing="resume", progress=progress
+            fitted, validation, output / "encoder", config.vae, config.training, on_existing="resume", progress=progress
         )
     with _timed(stages, "remember"):
         memory = remember(
@@ -99,7 +109,7 @@ def run(config: RunConfig, output: Path, on_existing: OnExisting = "error", prog
         config.evaluation,
         output,
         stages,
-        command=_command(config, output),
+        command=command,
         progress=progress,
     )
 
@@ -150,6 +160,8 @@ def evaluate_memory(
     config: EvaluationConfig,
     output: Path,
     on_existing: OnExisting = "error",
+    *,
+    command: str = "",
     progress: bool = False,
 ) -> RunResult:
     """Evaluate a stored memory on the episodes of `data` that it does not hold.
@@ -168,60 +180,17 @@ def evaluate_memory(
             f"{data} has {len(training)} episodes that are in the memory and {len(held_out)} that are not: "
             "an evaluation needs both"
         )
-    episodes_of(held_out, config.horizon)  # refused before a folder is made
-    settings = {"memory": str(memory_path), "data": str(data), "evaluation": to_json(config), "seed": config.seed}
-    begin_run(settings, output, on_existing)
-    command = f"memworld evaluate {memory_path} {data} --output {output} --seed {config.seed} --overwrite"
+    # All that can be refused is refused before a folder is made or emptied.
+    episodes_of(held_out, config.horizon)
+    check_unseen(world.encoder, world.memory, held_out)
+    for source in (memory_path, data):
+        if output.resolve() == source.resolve() or output.resolve() in source.resolve().parents:
+            raise MemworldError(f"output {output} holds {source}, which is read: name another folder")
+    inputs = _Inputs(str(memory_path), str(data))
+    _begin("evaluation", inputs, config, world.memory.info.action_space, output, on_existing)
     return measure(
         world.encoder, world.memory, training, held_out, config, output, {}, command=command, progress=progress
     )
-
-
-def imagine_from(
-    world: WorldModel,
-    data: Path,
-    episode_id: str | None,
-    start: int,
-    horizon: int,
-    mode: Mode,
-    seed: int,
-    picture: Path | None,
-) -> Rollout:
-    """Imagine what follows step `start` of a recorded episode under its own actions.
-
-    Args:
-        world: the world model.
-        data: the recorded episodes.
-        episode_id: which; None takes the first that memory does not hold.
-        start: step to start from.
-        horizon: steps to imagine.
-        mode: `requery` or `follow`.
-        seed: of all sampling.
-        picture: where to write a PNG, the truth above the imagination; None writes none.
-
-    Raises:
-        MemworldError: no such episode, or it ends before `start + horizon`.
-    """
-    dataset = open_dataset(data)
-    if episode_id is None:
-        unseen = [i for i in dataset.ids if i not in world.memory.ids]
-        episode_id = (unseen or list(dataset.ids))[0]
-    episode = dataset.load(episode_id)
-    if horizon < 1:
-        raise MemworldError(f"horizon is {horizon}: give at least 1")
-    if start + horizon > len(episode):
-        raise MemworldError(
-            f"episode {episode_id} has {len(episode)} steps, too few for {horizon} from step {start}: "
-            "start earlier or imagine fewer"
-        )
-    rollout = world.imagine(
-        episode.observations[start], episode.actions[None, start : start + horizon], mode=mode, seed=seed
-    )
-    if picture is not None:
-        assert rollout.frames is not None  # decode=True
-        truth = episode.observations[start + 1 : start + horizon + 1]
-        write_picture(picture, [truth, rollout.frames[0]])
-    return rollout
 
 
 def versions() -> dict[str, str]:
@@ -231,32 +200,42 @@ def versions() -> dict[str, str]:
     return {"memworld": __version__, "python": platform.python_version(), "torch": torch.__version__}
 
 
-def begin_run(settings: dict[str, Any], output: Path, on_existing: OnExisting) -> None:
-    """Make the run's folder and write its `config.json`, or check that it is a run of the same settings.
+@dataclass(frozen=True)
+class _Inputs:
+    """What an evaluation reads."""
+
+    memory: str
+    data: str
+
+
+def _begin(
+    kind: str,
+    settings: Any,
+    evaluation: EvaluationConfig,
+    space: ActionSpace,
+    output: Path,
+    on_existing: OnExisting,
+) -> None:
+    """Make the output folder and write its `config.json`, or check that it was begun with the same settings.
 
     Raises:
-        MemworldError: the folder cannot be used, or holds a run of other settings.
+        MemworldError: the folder cannot be used, or was begun with other settings.
     """
-    prepare_folder(output, on_existing, marker="config.json")
+    dynamics = {name: to_json(config.resolved(space)) for name, config in evaluation.dynamics.items()}
+    spelt_out = {**to_json(evaluation), "dynamics": dynamics}
+    wanted = {KIND_KEY: kind, **to_json(settings), "evaluation": spelt_out}
+    prepare_folder(output, on_existing, "config.json", kind)
     path = output / "config.json"
     if not path.exists():
-        write_json(path, settings)
+        write_json(path, wanted)
         return
-    stored = read_json(path, "run")
-    if stored != settings:
-        changed = [k for k in settings if not isinstance(stored, dict) or stored.get(k) != settings[k]]
+    stored = read_json(path, kind)
+    if stored != wanted:
+        changed = [k for k in wanted if stored.get(k) != wanted[k]]
         raise MemworldError(
-            f"{output} holds a run of other settings (they differ in {', '.join(changed) or 'unknown settings'}): "
-            "name another folder, or use --overwrite"
+            f"{output} was begun with other settings (they differ in {', '.join(changed) or 'what is there'}): "
+            "give the same, name another folder, or overwrite it"
         )
-
-
-def _begin(config: RunConfig, output: Path, on_existing: OnExisting) -> None:
-    begin_run(to_json(config), output, on_existing)
-
-
-def _command(config: RunConfig, output: Path) -> str:
-    return f"memworld demo --output {output} --world {config.recording.world} --seed {config.seed} --overwrite"
 
 
 @contextmanager

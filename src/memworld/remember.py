@@ -45,7 +45,7 @@ def remember(
         raise MemworldError("no episodes to remember: give at least one")
     memory = Memory(dataset.info, encoder, seed, keep_frames)
     output = Path(output)
-    prepare_folder(output, on_existing, marker=INDEX)
+    prepare_folder(output, on_existing, INDEX, "memory")
     if (output / INDEX).exists():
         stored = open_memory(output)
         check_same_memory(output, stored, memory)
@@ -63,12 +63,12 @@ def remember(
 
 
 def _check_same_episodes(output: Path, stored: Memory, dataset: EpisodeDataset) -> None:
-    """Do nothing unless an episode of the data set is longer or shorter than the one remembered under its id."""
-    steps = {entry.id: entry.steps for entry in dataset.entries}
+    """Do nothing unless an episode of the data set differs from the one remembered under its id."""
+    given = {entry.id: entry for entry in dataset.entries}
     for episode in stored.episodes:
-        entry = episode.entry
-        if steps.get(entry.id, entry.steps) != entry.steps:
+        new = given.get(episode.entry.id)
+        if new is not None and new.to_json() != episode.entry.to_json():
             raise MemworldError(
-                f"{output} holds an episode {entry.id} of {entry.steps} steps, the data set one of {steps[entry.id]}: "
-                "remove it from the memory first, or rename the new one"
+                f"{output} holds another episode {new.id} (length or source differ): remove it from the memory "
+                "first, or rename the new one"
             )

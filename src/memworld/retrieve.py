@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from memworld.errors import MemworldError
 from memworld.search import Index, Matches, Query
 
 
@@ -40,14 +39,3 @@ STRATEGIES: dict[str, Strategy] = {
     "replay_kl": Strategy(from_all_memory, "kl_stored_query", k=1, rule="sample"),
 }
 """The strategies by name."""
-
-
-def strategy_named(name: str) -> Strategy:
-    """The strategy called `name`.
-
-    Raises:
-        MemworldError: there is none of that name.
-    """
-    if name not in STRATEGIES:
-        raise MemworldError(f"unknown strategy {name!r}: use one of {', '.join(STRATEGIES)}")
-    return STRATEGIES[name]

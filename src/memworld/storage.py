@@ -22,6 +22,9 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _TEMPORARY = ".tmp-"
 """How the names of unfinished files begin."""
 
+KIND_KEY = "memworld"
+"""The entry of a marker file that says what kind of folder memworld made it for."""
+
 OnExisting = Literal["error", "resume", "overwrite"]
 
 
@@ -47,7 +50,7 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
-def prepare_folder(path: Path, on_existing: OnExisting, marker: str) -> None:
+def prepare_folder(path: Path, on_existing: OnExisting, marker: str, kind: str | None = None) -> None:
     """Make the folder `path` ready for output that belongs to memworld.
 
     Args:
@@ -55,7 +58,8 @@ def prepare_folder(path: Path, on_existing: OnExisting, marker: str) -> None:
         on_existing: what to do when it holds something: `error`, `resume` (keep what is there) or
             `overwrite` (remove it, but only if it holds `marker`, so that a mistyped path never
             deletes a folder that is not ours).
-        marker: name of the file by which memworld knows its own folder of this kind.
+        marker: name of the file by which memworld knows its own folder.
+        kind: what the JSON file `marker` must say under `KIND_KEY`; None asks for the file alone.
 
     Raises:
         MemworldError: the folder exists and must not, is a file, or cannot be written.
@@ -71,10 +75,10 @@ def prepare_folder(path: Path, on_existing: OnExisting, marker: str) -> None:
                 raise MemworldError(
                     f"output folder {path} exists and is not empty: name another, or use --resume or --overwrite"
                 )
-            if not (path / marker).is_file():
+            if not (path / marker).is_file() or (kind is not None and _kind_of(path / marker) != kind):
                 raise MemworldError(
-                    f"output folder {path} exists and holds no {marker}, so it is not memworld's to "
-                    f"{on_existing}: name another folder"
+                    f"output folder {path} exists and holds no {marker}{f' of a memworld {kind}' if kind else ''}, so "
+                    f"it is not memworld's to {on_existing}: name another folder"
                 )
             if on_existing == "overwrite":
                 _empty(path, marker)
@@ -83,6 +87,15 @@ def prepare_folder(path: Path, on_existing: OnExisting, marker: str) -> None:
             pass
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def _kind_of(marker: Path) -> object:
+    """What a marker file says that its folder is; None if it says nothing."""
+    try:
+        value = json.loads(marker.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    return value.get(KIND_KEY) if isinstance(value, dict) else None
 
 
 def make_folder(path: Path) -> None:

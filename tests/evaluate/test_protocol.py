@@ -5,13 +5,15 @@ import pytest
 import torch
 
 from memworld.episodes import EpisodeDataset
-from memworld.evaluate.config import EvaluationConfig
-from memworld.evaluate.methods import data_mean, encoder_bound, oracle, persistence, search_method
+from memworld.evaluate.collect import Numbers
+from memworld.evaluate.config import EvaluationConfig, paper_strategies
+from memworld.evaluate.methods import data_mean, encoder_bound, oracle, persistence, search_methods
 from memworld.evaluate.protocol import evaluate
-from memworld.evaluate.results import Evaluation
+from memworld.evaluate.results import KINDS, USES_TRUTH, Evaluation
 from memworld.evaluate.windows import held_out_windows
+from memworld.imagine import MODES
 from memworld.memory import Memory
-from memworld.world_model import DynamicsConfig
+from memworld.world_model import WorldModel
 from tests.helpers import LEFT_RIGHT, PixelEncoder, one_clear_error, walk
 
 ENCODER = PixelEncoder((1, 2, 1), sigma=0.5)
@@ -62,13 +64,13 @@ def test_a_method_that_may_not_see_the_truth_does_not_change_with_it() -> None:
     )
     made = memory()
     honest = [persistence(), data_mean(made, TRAINING[0].observations[0], None)]
-    for strategy in ("rollout", "replay_l2", "replay_kl"):
-        honest += [search_method(ENCODER, made, DynamicsConfig(strategy), mode, 0) for mode in ("requery", "follow")]
+    for name, dynamics in paper_strategies().items():
+        honest += search_methods(WorldModel(ENCODER, made, dynamics), name, MODES, 0)
     for method in honest:
-        assert not method.uses_truth
+        assert KINDS.get(method.name) != USES_TRUTH
         np.testing.assert_array_equal(method.predict(windows).frames, method.predict(scrambled).frames)
     for method in (encoder_bound(ENCODER), oracle(ENCODER, made, 0)):
-        assert method.uses_truth
+        assert KINDS[method.name] == USES_TRUTH
         assert (method.predict(windows).frames != method.predict(scrambled).frames).any()
 
 
@@ -101,14 +103,15 @@ def test_every_table_carries_every_baseline_metric_and_horizon(evaluation: Evalu
     assert table.methods == [
         ("encoder_bound", ""), ("persistence", ""), ("data_mean", ""),
         ("rollout", "requery"), ("rollout", "follow"), ("replay_l2", "requery"), ("replay_l2", "follow"),
-        ("replay_kl", "requery"), ("replay_kl", "follow"), ("oracle", ""),
+        ("replay_kl", "requery"), ("replay_kl", "follow"), ("default", "requery"), ("default", "follow"),
+        ("oracle", ""),
     ]  # fmt: skip
     assert table.horizons == [1, 2, 3, 4]
     for method, mode in table.methods:
         for metric in ("kl", "l1", "ssim", "moving_pixel_l1", "state_error", "state_error:position"):
             row = table.get(method, mode, metric, 3)
             assert row is not None
-            assert (row.world, row.n) == ("line", 3)
+            assert (row.world, row.n) == ("line", 0 if metric == "ssim" else 3)
             # Frames of two pixels have no SSIM.
             assert row.low <= row.value <= row.high or metric == "ssim"
     assert table.get("rollout", "follow", "support", 1) is not None
@@ -132,7 +135,7 @@ def test_pictures_show_what_was_measured(evaluation: Evaluation) -> None:
             recorded = TRAINING.load(neighbour.episode).observations
             np.testing.assert_array_equal(neighbour.frame, recorded[neighbour.step])
             np.testing.assert_array_equal(neighbour.successor, recorded[neighbour.step + 1])
-    assert {r.method for r in evaluation.retrievals} == {"rollout", "replay_l2", "replay_kl"}
+    assert {r.method for r in evaluation.retrievals} == {"rollout", "replay_l2", "replay_kl", "default"}
 
 
 def test_bad_input() -> None:
@@ -142,7 +145,43 @@ def test_bad_input() -> None:
         evaluate(ENCODER, memory(), TRAINING, HELD_OUT, EvaluationConfig())
     with one_clear_error("horizon must be at least 1"):
         EvaluationConfig(horizon=0)
-    with one_clear_error("unknown strategy"):
-        EvaluationConfig(strategies=("replay",))
+    with one_clear_error("at least one dynamics"):
+        EvaluationConfig(dynamics={})
+    with one_clear_error("unknown mode 'walk'"):
+        EvaluationConfig(modes=("walk",))  # type: ignore[arg-type]
+    with one_clear_error("shown steps must be at least 1"):
+        EvaluationConfig(shown=(0, 1))
+    with one_clear_error("seed must be at least 0"):
+        EvaluationConfig(seed=-1)
+    with one_clear_error("held-out episode h1 trained the encoder"):
+        trained = PixelEncoder(sigma=0.5)
+        trained.episodes_seen = ("t0", "h1")
+        evaluate(trained, memory(), TRAINING, HELD_OUT, CONFIG)
     with one_clear_error("made by encoder"):
         evaluate(PixelEncoder(sigma=1.0), memory(), TRAINING, HELD_OUT, CONFIG)
+
+
+def test_differences_from_persistence_are_taken_window_by_window() -> None:
+    """A window in which one of the two has no number is left out of the difference, and of no more."""
+    nan = float("nan")
+    numbers = Numbers()
+    numbers.add(
+        {
+            ("persistence", ""): {"moving_pixel_l1": np.array([[1.0], [nan], [4.0]])},
+            ("rollout", "follow"): {"moving_pixel_l1": np.array([[2.0], [7.0], [nan]])},
+        }
+    )
+    found = {(r.method, r.metric): r.value for r in numbers.table("w", seed=0)}
+    assert found["persistence", "moving_pixel_l1"] == 2.5
+    assert found["rollout", "moving_pixel_l1"] == 4.5
+    assert found["rollout", "moving_pixel_l1_minus_persistence"] == 1.0
+
+
+def test_every_episode_has_noise_of_its_own() -> None:
+    made = memory()
+    [method] = search_methods(WorldModel(ENCODER, made, paper_strategies()["replay_kl"]), "replay_kl", ("follow",), 0)
+    noise = []
+    for windows in held_out_windows(HELD_OUT, ENCODER, horizon=4, starts=5, seed=0):
+        latents = method.predict(windows).latents
+        noise.append((latents.z - latents.mu) / latents.sigma)
+    assert not torch.isclose(noise[0], noise[1], atol=1e-3).any(-1).all()

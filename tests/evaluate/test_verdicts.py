@@ -7,7 +7,7 @@ from tests.helpers import PixelEncoder
 NAN = float("nan")
 
 
-def table(difference: tuple[float, float, float], floor: float = 1.0, n: int = 4) -> Table:
+def table(difference: tuple[float, float, float], floor: float = 1.0, n: int = 8) -> Table:
     """One search method, five steps ahead, with its paired difference from persistence."""
     return Table(
         [
@@ -23,7 +23,7 @@ def said(
     difference: tuple[float, float, float] = (-2, -3, -1),
     *,
     floor: float = 1.0,
-    n: int = 4,
+    n: int = 8,
     support: float = 0.5,
     active: int = 9,
     probe: bool = True,
@@ -46,6 +46,7 @@ def test_each_warning_and_only_that() -> None:
         (said(support=0.99), "rollout follow: 100% of the predictions have low support"),
         (said(active=2), "close to collapse: 2 active units"),
         (said((-2, NAN, NAN), n=1), "one held-out episode, so no interval"),
+        (said(n=4), "There are 4 held-out episodes"),
     ):
         assert len(warnings) == 1, warnings
         assert words in warnings[0]

@@ -121,7 +121,9 @@ def test_soft_conditioning_adds_its_penalty(
     taken = np.take_along_axis(literal, found.rows.numpy(), 1)
     # The penalty's own rounding may order ties anew, so distances are compared and not rows.
     np.testing.assert_allclose(taken, np.sort(literal, 1)[:, :k], rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(found.distances.numpy(), taken, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.costs.numpy(), taken, rtol=1e-9, atol=1e-9)
+    penalties = weight * (asked[:, None] != actions[found.rows.numpy()])
+    np.testing.assert_allclose(found.penalties.numpy(), penalties, rtol=1e-9, atol=1e-9)
 
 
 def test_ties_go_to_the_lower_row() -> None:
@@ -200,3 +202,8 @@ def test_bad_searches_are_refused() -> None:
     tiny = Latents(stored.mu, stored.sigma * 1e-25, stored.z)
     with one_clear_error("too extreme"):
         make_index("kl_query_stored", tiny, np.zeros(10, np.int64), np.zeros(10, np.int64), 3)
+    narrow = Latents(stored.mu, torch.full_like(stored.sigma, 1e-20), stored.z)
+    with one_clear_error("a query is too extreme for kl_stored_query"):
+        make_index("kl_stored_query", stored, np.zeros(10, np.int64), np.zeros(10, np.int64), 3).nearest(
+            Query(narrow), 1
+        )

@@ -34,6 +34,11 @@ class Encoder(Protocol):
         ...
 
     @property
+    def episodes_seen(self) -> tuple[str, ...]:
+        """Ids of the episodes that it was trained or chosen on: an evaluation must not use them."""
+        ...
+
+    @property
     def active_units(self) -> int:
         """Number of latent means that vary over the training frames."""
         ...

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from memworld.encoders.network import VAENetwork
 from memworld.errors import MemworldError
-from memworld.storage import one_line, read_arrays, read_json, write_arrays, write_json
+from memworld.storage import KIND_KEY, one_line, read_arrays, read_json, write_arrays, write_json
 
 _log = logging.getLogger(__name__)
 
@@ -27,9 +27,9 @@ class Run:
         steps: most gradient steps.
         patience: looks without improvement after which training stops.
         step: gradient steps taken.
-        history: one entry per look: step, held-out loss, rate and error.
+        history: one entry per look: step, validation loss, rate and error.
         best: the weights of the best look.
-        best_loss: its held-out loss.
+        best_loss: its validation loss.
         looks_since_best: looks without improvement.
         stopped_early: whether patience ended before the steps did.
         finished: whether the encoder is written.
@@ -73,6 +73,7 @@ class Run:
         write_json(
             self.output / "training.json",
             {
+                KIND_KEY: "encoder",
                 "settings": self.settings,
                 "finished": self.finished,
                 "stopped_early": self.stopped_early,
@@ -81,14 +82,14 @@ class Run:
         )
 
     def look(self, result: dict[str, float], network: VAENetwork) -> None:
-        """Note a look at the held-out episodes; keep the weights if they are the best so far.
+        """Note a look at the validation episodes; keep the weights if they are the best so far.
 
         Raises:
             MemworldError: the loss is no number any more.
         """
         if not math.isfinite(result["loss"]):
             raise MemworldError(
-                f"training diverged: after {self.step} steps the held-out loss is {result['loss']}; "
+                f"training diverged: after {self.step} steps the validation loss is {result['loss']}; "
                 f"use a learning_rate below {self.settings['training']['learning_rate']:g}"
             )
         self.history.append({"step": float(self.step), **result})

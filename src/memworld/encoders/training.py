@@ -1,10 +1,10 @@
-"""Training the VAE: resumable, stopped early on held-out episodes, the same bytes for the same seed."""
+"""Training the VAE: resumable, stopped early on validation episodes, the same bytes for the same seed."""
 
 import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +34,7 @@ class TrainingConfig:
         batch_size: frames per step.
         learning_rate: its peak; it warms up over 50 steps and falls along a cosine.
         seed: of weights, batches and noise.
-        validate_every: steps between looks at the held-out episodes.
+        validate_every: steps between looks at the validation episodes.
         patience: looks without improvement after which training stops.
         max_frames: frames held in memory at once; of a larger data set an even share of every episode.
         precision: `auto` takes bfloat16 where the processor computes in it, else float32.
@@ -85,9 +85,9 @@ class TrainingResult:
     """What training gave.
 
     Attributes:
-        encoder: with the weights that did best on the held-out episodes.
-        history: one entry per look: step, held-out loss, rate and error.
-        stopped_early: whether the held-out loss stopped improving before the last step.
+        encoder: with the weights that did best on the validation episodes.
+        history: one entry per look: step, validation loss, rate and error.
+        stopped_early: whether the validation loss stopped improving before the last step.
     """
 
     encoder: VAE
@@ -122,7 +122,7 @@ def elbo(network: VAENetwork, inputs: Tensor, noise: Tensor, config: VAEConfig) 
 
 def train_vae(
     training: EpisodeDataset,
-    held_out: EpisodeDataset,
+    validation: EpisodeDataset,
     output: str | Path,
     config: VAEConfig | None = None,
     how: TrainingConfig | None = None,
@@ -130,31 +130,37 @@ def train_vae(
     on_existing: OnExisting = "error",
     progress: bool = False,
 ) -> TrainingResult:
-    """Train a VAE on the frames of `training` and write it to the folder `output`.
+    """Train a VAE on the frames of `training`, stop in time by those of `validation`, and write it to `output`.
 
-    `output` then holds `encoder.json`, `encoder.safetensors`, `training.json` (settings and
-    history) and `reconstructions.png` (held-out frames above their reconstructions). While training
+    The folder `output` then holds `encoder.json`, `encoder.safetensors`, `training.json` (settings and
+    history) and `reconstructions.png` (validation frames above their reconstructions). While training
     runs, it holds a checkpoint from which `on_existing="resume"` goes on, to the same result as an
     uninterrupted run.
 
     Raises:
-        MemworldError: no episodes, held-out ones of other frames, an output folder that cannot be
-            used, a checkpoint of other settings or episodes, frames that cannot be halved enough,
-            a loss that is no number any more, or an encoder that collapsed; the files of that one
-            stay, to be looked at.
+        MemworldError: no episodes, validation ones of other frames or among the training ones, an
+            output folder that cannot be used, a checkpoint of other settings or episodes, frames
+            that cannot be halved enough, a loss that is no number any more, or an encoder that
+            collapsed; the files of that one stay, to be looked at.
     """
     config, how, output = config or VAEConfig(), how or TrainingConfig(), Path(output)
-    for part, name in ((training, "training"), (held_out, "held-out")):
+    for part, name in ((training, "training"), (validation, "validation")):
         if len(part) == 0:
             raise MemworldError(f"no {name} episodes: give at least one")
-    if held_out.info.observation_shape != training.info.observation_shape:
+    if validation.info.observation_shape != training.info.observation_shape:
         raise MemworldError(
-            f"training episodes have frames of {training.info.observation_shape}, held-out ones of "
-            f"{held_out.info.observation_shape}: resize them first"
+            f"training episodes have frames of {training.info.observation_shape}, validation ones of "
+            f"{validation.info.observation_shape}: resize them first"
         )
+    shared = set(training.ids) & set(validation.ids)
+    if shared:
+        raise MemworldError(f"episode {min(shared)} is in training and validation: split them by episode")
+    # Spelt out, so that what is written says what was done, and a resumed run does the same.
     channels = config.network_channels(training.info.observation_shape)
-    prepare_folder(output, on_existing, marker="training.json")
-    data = {"training": _digest(training), "held_out": _digest(held_out)}
+    config = replace(config, channels=channels)
+    how = replace(how, precision="bfloat16" if how.bfloat16 else "float32")
+    prepare_folder(output, on_existing, "training.json", "encoder")
+    data = {"training": _digest(training), "validation": _digest(validation)}
     run = Run(output, {"vae": to_json(config), "training": to_json(how), "episodes": data}, how.steps, how.patience)
     if run.finished:
         encoder = VAE.open(output)
@@ -169,7 +175,7 @@ def train_vae(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), lr=how.learning_rate, betas=(0.9, 0.99))
     run.load(network, optimiser)
-    look = load_frames(held_out, 512)
+    look = load_frames(validation, 512)
     with tqdm(total=how.steps, initial=run.step, desc="train encoder", unit="step", disable=not progress) as bar:
         while run.step < how.steps and not run.stopped_early:
             loss = gradient_step(network, optimiser, frames, mean, scale, config, how, run.step)
@@ -178,11 +184,11 @@ def train_vae(
             if run.step % how.validate_every == 0 or run.step == how.steps:
                 run.look(_evaluate(network, look, mean, scale, config, how), network)
                 run.save(network, optimiser)
-                bar.set_postfix(error=f"{float(loss.error):.4f}", held_out=f"{run.history[-1]['loss']:.0f}")
+                bar.set_postfix(error=f"{float(loss.error):.4f}", validation=f"{run.history[-1]['loss']:.0f}")
 
     network.load_state_dict(run.best)
     encoder = VAE(config, network, mean, scale, active_units=0)
-    encoder = VAE(config, network, mean, scale, active_units=count_active(encoder, frames))
+    encoder = VAE(config, network, mean, scale, count_active(encoder, frames), (*training.ids, *validation.ids))
     encoder.save(output)
     write_reconstructions(encoder, look, output / "reconstructions.png")
     run.finish()
@@ -207,7 +213,7 @@ def load_frames(dataset: EpisodeDataset, most: int) -> Tensor:
 
 def _digest(dataset: EpisodeDataset) -> str:
     """What tells one data set from another without loading it, in few characters."""
-    content = [dataset.info.to_json(), [[entry.id, entry.steps] for entry in dataset.entries]]
+    content = [dataset.info.to_json(), [entry.to_json() for entry in dataset.entries]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
@@ -249,7 +255,9 @@ def gradient_step(
     step: int,
 ) -> Loss:
     """One gradient step; its randomness depends on seed and step alone, so that a resumed run is the same run."""
-    generator = torch.Generator().manual_seed((how.seed << 32) + step)
+    # Mixed into 32 bits, as torch's generator looks at no more of a seed.
+    mixed = np.random.SeedSequence((how.seed, step)).generate_state(1)[0]
+    generator = torch.Generator().manual_seed(int(mixed))
     for group in optimiser.param_groups:
         group["lr"] = how.learning_rate * _schedule(step, how.steps)
     batch = frames[torch.randint(len(frames), (how.batch_size,), generator=generator)]
@@ -274,9 +282,10 @@ def _schedule(step: int, steps: int) -> float:
 def _evaluate(
     network: VAENetwork, frames: Tensor, mean: Tensor, scale: Tensor, config: VAEConfig, how: TrainingConfig
 ) -> dict[str, float]:
-    """Loss, rate and error on held-out frames, decoded from the posterior's mean."""
+    """Loss, rate and error on validation frames, with the same noise at every look."""
     network.eval()
+    generator = torch.Generator().manual_seed(how.seed)
     with torch.inference_mode():
-        noise = torch.zeros(len(frames), math.prod(config.latent_shape))
+        noise = torch.randn(len(frames), math.prod(config.latent_shape), generator=generator)
         loss = elbo(network, normalise(frames, mean, scale), noise, config)
     return {"loss": float(loss.total), "rate": float(loss.rate), "error": float(loss.error)}

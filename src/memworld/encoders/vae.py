@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import operator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +55,8 @@ class VAEConfig:
         object.__setattr__(self, "latent_shape", shape)
         if self.objective not in ("sigma", "beta"):
             raise MemworldError(f"unknown objective {self.objective!r}: use sigma or beta")
+        if self.objective == "sigma" and self.beta != 1:
+            raise MemworldError(f"beta ({self.beta:g}) belongs to the objective beta, not to sigma: leave it out")
         if not (0 < self.beta < math.inf and 0 < self.std_floor < math.inf):
             raise MemworldError(f"beta ({self.beta:g}) and std_floor ({self.std_floor:g}) must be finite and above 0")
         if self.channels is not None:
@@ -111,6 +114,7 @@ class VAE:
         mean: Tensor,
         scale: Tensor,
         active_units: int,
+        episodes_seen: Sequence[str] = (),
     ) -> None:
         """Wrap a trained network.
 
@@ -120,6 +124,7 @@ class VAE:
             mean: (H, W, C) float32 mean picture of the training frames in [0, 1].
             scale: (H, W, C) float32 floored per-pixel standard deviation.
             active_units: latent means that vary by more than 0.1 over the training frames.
+            episodes_seen: ids of the episodes that it was trained or chosen on.
         """
         self.config = config
         # One memory layout for trained and opened weights: another could round otherwise.
@@ -127,6 +132,7 @@ class VAE:
         self.mean = mean
         self.scale = scale
         self._active_units = active_units
+        self._episodes_seen = tuple(episodes_seen)
 
     @property
     def frame_shape(self) -> tuple[int, int, int]:
@@ -138,6 +144,11 @@ class VAE:
     def latent_shape(self) -> tuple[int, ...]:
         """(d,) or (c, h, w)."""
         return self.config.latent_shape
+
+    @property
+    def episodes_seen(self) -> tuple[str, ...]:
+        """Ids of the episodes that it was trained or chosen on."""
+        return self._episodes_seen
 
     @property
     def active_units(self) -> int:
@@ -219,6 +230,7 @@ class VAE:
                 "config": asdict(self.config),
                 "frame_shape": list(self.frame_shape),
                 "active_units": self.active_units,
+                "episodes_seen": list(self.episodes_seen),
                 "fingerprint": self.fingerprint,
             },
         )
@@ -231,7 +243,7 @@ class VAE:
             MemworldError: files that are missing, damaged, of another version or do not belong together.
         """
         description = read_json(path / "encoder.json", "encoder")
-        config, frame_shape, active_units, fingerprint = _parse(description, path)
+        config, frame_shape, active_units, seen, fingerprint = _parse(description, path)
         arrays = read_arrays(path / "encoder.safetensors", "encoder weights")
         channels = config.network_channels(frame_shape)
         # Without weights of its own: they would be drawn from, and so change, torch's global generator.
@@ -245,13 +257,13 @@ class VAE:
             mean, scale = torch.from_numpy(arrays["mean"]), torch.from_numpy(arrays["scale"])
         except (KeyError, RuntimeError) as error:
             raise MemworldError(f"encoder weights in {path} do not fit their description: train it again") from error
-        encoder = cls(config, network, mean, scale, active_units)
+        encoder = cls(config, network, mean, scale, active_units, seen)
         if encoder.fingerprint != fingerprint:
             raise MemworldError(f"encoder weights in {path} are not those that were saved: restore or train again")
         return encoder
 
 
-def _parse(description: Any, path: Path) -> tuple[VAEConfig, tuple[int, int, int], int, str]:
+def _parse(description: Any, path: Path) -> tuple[VAEConfig, tuple[int, int, int], int, tuple[str, ...], str]:
     """The parts of `encoder.json`, checked."""
     try:
         if description["format"] != FORMAT or description["kind"] != "vae":
@@ -269,6 +281,7 @@ def _parse(description: Any, path: Path) -> tuple[VAEConfig, tuple[int, int, int
             VAEConfig(**given),
             (height, width, colours),
             int(description["active_units"]),
+            tuple(map(str, description.get("episodes_seen", ()))),
             str(description["fingerprint"]),
         )
     except MemworldError as error:

@@ -1,6 +1,6 @@
 """Gathers the numbers of an evaluation, and the pictures, while it goes over the held-out episodes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,10 @@ _NEIGHBOURS = 8
 """Most retrieved moments that are shown of one prediction."""
 
 
+Measured = Mapping[tuple[str, str], dict[str, np.ndarray]]
+"""By method and mode, every metric by name, (S, T) each."""
+
+
 class Numbers:
     """Means over windows, per method, metric and episode."""
 
@@ -30,40 +34,43 @@ class Numbers:
         self.missing_rows: dict[str, int] = {}
         """Per search method, rows that conditioning asked for and memory did not have."""
 
-    def add(self, method: Method, predicted: Predicted, measured: dict[str, np.ndarray]) -> None:
-        """Take one method's metrics (S, T) on one episode."""
-        per_metric = self._values.setdefault((method.name, method.mode), {})
-        for name, value in measured.items():
-            # A frame in which nothing moves has no moving-pixel error; the others speak for the step.
-            with np.errstate(invalid="ignore"):
-                total, count = np.nansum(value, axis=0), (~np.isnan(value)).sum(0)
-                per_metric.setdefault(name, []).append(total / count)
+    def note(self, method: Method, predicted: Predicted) -> None:
+        """Take what a search says of itself."""
         if predicted.rollout is not None:
-            self.support.setdefault(method.label, []).append(measured["support"])
+            self.support.setdefault(method.label, []).append(predicted.rollout.support.numpy())
             missing = int(predicted.rollout.shortfall.sum())
             self.missing_rows[method.label] = self.missing_rows.get(method.label, 0) + missing
 
-    def table(self, world: str, methods: Sequence[Method], seed: int) -> list[MetricRow]:
-        """Means and intervals over episodes, and the paired differences from persistence."""
+    def add(self, measured: Measured) -> None:
+        """Take all methods' metrics on one episode, and their differences from persistence, window by window."""
+        baseline = measured["persistence", ""]
+        for key, metrics in measured.items():
+            per_metric = self._values.setdefault(key, {})
+            compared = [name for name in _COMPARED if name in metrics and key != ("persistence", "")]
+            differences = {f"{name}_minus_persistence": metrics[name] - baseline[name] for name in compared}
+            for name, value in {**metrics, **differences}.items():
+                per_metric.setdefault(name, []).append(_mean_of_numbers(value))
+
+    def table(self, world: str, seed: int) -> list[MetricRow]:
+        """Means and intervals over episodes."""
         rows: list[MetricRow] = []
-        baseline = self._values["persistence", ""]
-        for method in methods:
-            measured = {name: np.stack(v) for name, v in self._values[method.name, method.mode].items()}
-            if method.name != "persistence":
-                measured |= {
-                    f"{name}_minus_persistence": measured[name] - np.stack(baseline[name])
-                    for name in _COMPARED
-                    if name in measured
-                }
-            for metric, per_episode in measured.items():
+        for (method, mode), metrics in self._values.items():
+            for metric, values in metrics.items():
+                per_episode = np.stack(values)
                 mean, low, high = (side.tolist() for side in interval(per_episode, seed))
+                counts = (~np.isnan(per_episode)).sum(0).tolist()
                 rows += [
-                    MetricRow(
-                        world, method.name, method.mode, t + 1, metric, mean[t], low[t], high[t], len(per_episode)
-                    )
+                    MetricRow(world, method, mode, t + 1, metric, mean[t], low[t], high[t], counts[t])
                     for t in range(len(mean))
                 ]
         return rows
+
+
+def _mean_of_numbers(value: np.ndarray) -> np.ndarray:
+    """(S, T) to (T,): the mean over windows, without those that have no number; NaN where none has."""
+    has = ~np.isnan(value)
+    total, count = np.where(has, value, 0).sum(0), has.sum(0)
+    return np.asarray(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
 
 
 class Gallery:

@@ -1,11 +1,19 @@
 """The settings of an evaluation."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from memworld.dynamics import DynamicsConfig
 from memworld.errors import MemworldError
-from memworld.imagine import MODES, Mode
+from memworld.imagine import MODES, Mode, check_mode
+from memworld.retrieve import STRATEGIES
 from memworld.search import Conditioning
-from memworld.world_model import DynamicsConfig
+
+
+def paper_strategies(conditioning: Conditioning = "none") -> dict[str, DynamicsConfig]:
+    """The paper's three strategies under their names, and the library's own default beside them."""
+    paper = {name: DynamicsConfig(name, conditioning=conditioning) for name in STRATEGIES}
+    return {**paper, "default": DynamicsConfig()}
 
 
 @dataclass(frozen=True)
@@ -15,34 +23,41 @@ class EvaluationConfig:
     Attributes:
         horizon: steps to predict.
         starts: random starts per held-out episode.
-        shown: steps ahead that tables and film strips show.
-        strategies: of `retrieve.STRATEGIES`.
-        modes: of `imagine.MODES`.
-        conditioning: on actions: `none`, `hard` or `soft`.
+        shown: steps ahead that tables and film strips show; those beyond the horizon are left out.
+        dynamics: what to compare, by the names that the tables give them.
+        modes: of `imagine.MODES`; every dynamics is measured in each.
         seed: of starts, sampling and bootstrap.
         strips: film strips to keep.
-        retrievals: predictions per strategy whose neighbours to keep.
+        retrievals: predictions per dynamics whose neighbours to keep.
         timing_batch: imagined worlds in the batch that is timed.
+
+    Raises:
+        MemworldError: a number out of its range, or an unknown mode.
     """
 
     horizon: int = 20
     starts: int = 20
     shown: tuple[int, ...] = (1, 5, 10, 20)
-    strategies: tuple[str, ...] = ("rollout", "replay_l2", "replay_kl")
+    dynamics: Mapping[str, DynamicsConfig] = field(default_factory=paper_strategies)
     modes: tuple[Mode, ...] = MODES
-    conditioning: Conditioning = "none"
     seed: int = 0
     strips: int = 3
     retrievals: int = 2
     timing_batch: int = 64
 
     def __post_init__(self) -> None:
-        if self.horizon < 1:
-            raise MemworldError(f"horizon must be at least 1, got {self.horizon}")
-        if self.starts < 1 or self.timing_batch < 1:
-            raise MemworldError("starts and timing_batch must be at least 1")
-        for strategy in self.strategies:
-            DynamicsConfig(strategy, conditioning=self.conditioning)
+        for name in ("horizon", "starts", "timing_batch"):
+            if getattr(self, name) < 1:
+                raise MemworldError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("seed", "strips", "retrievals"):
+            if getattr(self, name) < 0:
+                raise MemworldError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if any(h < 1 for h in self.shown):
+            raise MemworldError(f"shown steps must be at least 1, got {self.shown}")
+        if not self.dynamics or not self.modes:
+            raise MemworldError("name at least one dynamics and one mode to evaluate")
+        for mode in self.modes:
+            check_mode(mode)
 
     @property
     def shown_horizons(self) -> tuple[int, ...]:

@@ -1,19 +1,20 @@
 """The methods of a table: the strategies under test, the baselines, and the labelled oracle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from memworld.encoders import Encoder
+from memworld.evaluate.results import label_of
 from memworld.evaluate.windows import Windows
-from memworld.gaussian import Latents, draw
+from memworld.gaussian import Latents, derived_seed, draw, seeded
 from memworld.imagine import Mode, Rollout
 from memworld.memory import Memory
 from memworld.search import Query
 from memworld.search.exact import ExactIndex
-from memworld.world_model import DynamicsConfig, WorldModel
+from memworld.world_model import WorldModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,31 +41,34 @@ class Method:
     Attributes:
         name: as METHOD section 6 names it.
         mode: `requery` or `follow` of a search, "" where there is no such choice.
-        predict: what it says about windows; it may read only `start_*` and `actions`.
-        uses_truth: whether it reads the truth nevertheless, as bounds and oracles do.
+        predict: what it says about windows; it may read only `start_*` and `actions`, unless its
+            kind (`results.KINDS`) is that it uses the truth.
     """
 
     name: str
     mode: str
     predict: Callable[[Windows], Predicted]
-    uses_truth: bool = False
 
     @property
     def label(self) -> str:
         """Name and mode, for tables and pictures."""
-        return f"{self.name} {self.mode}".strip()
+        return label_of(self.name, self.mode)
 
 
-def search_method(encoder: Encoder, memory: Memory, dynamics: DynamicsConfig, mode: Mode, seed: int) -> Method:
-    """A retrieval strategy in one mode."""
-    world = WorldModel(encoder, memory, dynamics)
+def search_methods(world: WorldModel, name: str, modes: Sequence[Mode], seed: int) -> list[Method]:
+    """A dynamics by search in each mode, under one name."""
 
-    def predict(windows: Windows) -> Predicted:
-        rollout = world.imagine(windows.start_frames, windows.actions, mode=mode, seed=seed)
-        assert rollout.frames is not None  # decode=True
-        return Predicted(rollout.latents, rollout.frames, rollout=rollout)
+    def method(mode: Mode) -> Method:
+        def predict(windows: Windows) -> Predicted:
+            # Other noise for every episode: what is averaged over episodes must not share it.
+            own = derived_seed(seed, name, mode, windows.episode)
+            rollout = world.imagine(windows.start_frames, windows.actions, mode=mode, seed=own)
+            assert rollout.frames is not None  # decode=True
+            return Predicted(rollout.latents, rollout.frames, rollout=rollout)
 
-    return Method(dynamics.strategy, mode, predict)
+        return Method(name, mode, predict)
+
+    return [method(mode) for mode in modes]
 
 
 def oracle(encoder: Encoder, memory: Memory, seed: int) -> Method:
@@ -73,26 +77,26 @@ def oracle(encoder: Encoder, memory: Memory, seed: int) -> Method:
     It is no prediction, and is shown only so that its numbers can be told from the others.
     """
     rows = memory.rows
-    chosen = rows.candidates
-    index = ExactIndex("kl_stored_query", rows.latents[chosen], chosen, rows.episodes[chosen], rows.actions[chosen])
+    index = ExactIndex.of(rows, "kl_stored_query")
 
     def predict(windows: Windows) -> Predicted:
         true = windows.true_latents
         found = index.nearest(Query(true.flatten()), 1).rows[:, 0]
-        latents = draw(rows.latents.mu[found], rows.latents.sigma[found], torch.Generator().manual_seed(seed))
+        generator = seeded(derived_seed(seed, "oracle", windows.episode))
+        latents = draw(rows.latents.mu[found], rows.latents.sigma[found], generator)
         shaped = latents.reshape(*true.mu.shape[:2])
         return Predicted(shaped, _decode(encoder, shaped))
 
-    return Method("oracle", "", predict, uses_truth=True)
+    return Method("oracle", "", predict)
 
 
 def encoder_bound(encoder: Encoder) -> Method:
-    """The encoder's reconstruction of the true frame: nothing decoded from its latents can do better."""
+    """The encoder's reconstruction of the true frame: what its latents can show, hardly to be bettered."""
 
     def predict(windows: Windows) -> Predicted:
         return Predicted(windows.true_latents, _decode(encoder, windows.true_latents))
 
-    return Method("encoder_bound", "", predict, uses_truth=True)
+    return Method("encoder_bound", "", predict)
 
 
 def persistence() -> Method:

@@ -1,5 +1,6 @@
 """The protocol: every method on the same windows of held-out episodes, measured at every step."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from memworld.evaluate.timing import measure_timings
 from memworld.evaluate.verdicts import warnings_about
 from memworld.evaluate.windows import Windows, episodes_of, held_out_windows
 from memworld.memory import Memory
-from memworld.world_model import DynamicsConfig
+from memworld.world_model import WorldModel
 
 
 def evaluate(
@@ -42,45 +43,67 @@ def evaluate(
         progress: whether to show a progress bar.
 
     Raises:
-        MemworldError: memory of another encoder, held-out episodes in memory, or episodes shorter
-            than the horizon.
+        MemworldError: memory of another encoder, held-out episodes that memory holds or the encoder
+            was trained on, or none that is as long as the horizon.
     """
     config = config or EvaluationConfig()
     memory.check_encoder(encoder)
-    seen = set(memory.ids) & set(held_out.ids)
-    if seen:
-        raise MemworldError(f"held-out episode {min(seen)} is in the memory: remember the training episodes only")
+    check_unseen(encoder, memory, held_out)
     probe = StateProbe.fit(training, memory) if training.info.state_names else None
     judge = _Judge(median_picture(training), probe)
-    methods = _methods(encoder, memory, training, config)
+    worlds = {name: WorldModel(encoder, memory, dynamics) for name, dynamics in config.dynamics.items()}
+    methods = _methods(encoder, memory, training, worlds, config)
     numbers, gallery = Numbers(), Gallery(config, memory)
     total = len(methods) * len(episodes_of(held_out, config.horizon))
     episodes = held_out_windows(held_out, encoder, config.horizon, config.starts, config.seed)
     with tqdm(total=total, desc="evaluate", unit="method", disable=not progress) as bar:
         for windows in episodes:
+            measured = {}
             for method in methods:
                 predicted = method.predict(windows)
-                numbers.add(method, predicted, judge.measure(windows, predicted))
+                measured[method.name, method.mode] = judge.measure(windows, predicted)
+                numbers.note(method, predicted)
                 gallery.add(method, windows, predicted)
                 bar.update()
-    table = Table(numbers.table(training.info.world or "unknown", methods, config.seed))
+            numbers.add(measured)
+    table = Table(numbers.table(training.info.world or "unknown", config.seed))
     return Evaluation(
         table=table,
-        timings=tuple(measure_timings(encoder, memory, held_out, config)),
+        timings=tuple(measure_timings(worlds, held_out, config)),
         strips=tuple(gallery.strips),
         retrievals=tuple(gallery.retrievals),
         warnings=tuple(warnings_about(table, encoder, numbers.support, config.shown_horizons, probe)),
-        facts=_facts(encoder, memory, held_out, config, numbers),
+        facts=_facts(worlds, held_out, config, numbers),
     )
 
 
-def _methods(encoder: Encoder, memory: Memory, training: EpisodeDataset, config: EvaluationConfig) -> list[Method]:
-    """Bounds and baselines first, then the strategies, the oracle last."""
+def check_unseen(encoder: Encoder, memory: Memory, held_out: EpisodeDataset) -> None:
+    """Do nothing if the episodes are new to memory and encoder.
+
+    Raises:
+        MemworldError: one of them is not.
+    """
+    for who, seen in (("is in the memory", memory.ids), ("trained the encoder", encoder.episodes_seen)):
+        both = set(seen) & set(held_out.ids)
+        if both:
+            raise MemworldError(
+                f"held-out episode {min(both)} {who}, so it cannot measure: hold out others, or train and remember "
+                "without it"
+            )
+
+
+def _methods(
+    encoder: Encoder,
+    memory: Memory,
+    training: EpisodeDataset,
+    worlds: Mapping[str, WorldModel],
+    config: EvaluationConfig,
+) -> list[Method]:
+    """Bounds and baselines first, then the searches, the oracle last."""
     mean_frame, mean_state = _means(training)
     methods = [known.encoder_bound(encoder), known.persistence(), known.data_mean(memory, mean_frame, mean_state)]
-    for strategy in config.strategies:
-        dynamics = DynamicsConfig(strategy, conditioning=config.conditioning)
-        methods += [known.search_method(encoder, memory, dynamics, mode, config.seed) for mode in config.modes]
+    for name, world in worlds.items():
+        methods += known.search_methods(world, name, config.modes, config.seed)
     return [*methods, known.oracle(encoder, memory, config.seed)]
 
 
@@ -125,21 +148,32 @@ class _Judge:
 
 
 def _facts(
-    encoder: Encoder, memory: Memory, held_out: EpisodeDataset, config: EvaluationConfig, numbers: Numbers
+    worlds: Mapping[str, WorldModel], held_out: EpisodeDataset, config: EvaluationConfig, numbers: Numbers
 ) -> dict[str, str]:
     """What was measured on what, in words."""
+    world = next(iter(worlds.values()))
+    encoder, memory = world.encoder, world.memory
+    measured = len(episodes_of(held_out, config.horizon))
+    short = len(held_out) - measured
     facts = {
         "world": memory.info.world or "unknown",
         "memory": f"{len(memory.episodes)} episodes, {memory.steps} transitions",
-        "held out": f"{len(held_out)} episodes, up to {config.starts} windows of {config.horizon} steps in each",
+        "held out": f"{measured} episodes, up to {config.starts} windows of {config.horizon} steps in each"
+        + (f"; {short} too short" if short else ""),
         "encoder": f"latents {list(encoder.latent_shape)}, {encoder.active_units} active units, "
         f"fingerprint {encoder.fingerprint[:12]}",
-        "conditioning on actions": config.conditioning,
-        "direction of KL in Replay-KL": "KL(stored || query)",
-        "intervals": "95%, bootstrap over held-out episodes",
+    }
+    for name, model in worlds.items():
+        used = model.dynamics
+        rows = "one row per episode" if used.strategy == "rollout" else f"k={used.k}"
+        change = ", delta" if used.delta else ""
+        facts[name] = f"{used.metric}, {rows}, {used.rule}{change}, conditioning on actions {used.conditioning}"
+    missing = {label: count for label, count in numbers.missing_rows.items() if count}
+    if missing:
+        facts["rows that conditioning left missing"] = ", ".join(f"{label}: {n}" for label, n in missing.items())
+    return {
+        **facts,
+        "intervals": "95%, expanded percentile bootstrap over held-out episodes",
         "seed": str(config.seed),
         "arithmetic": f"{torch.get_num_threads()} threads",
     }
-    if config.conditioning == "hard":
-        facts["rows missing under hard conditioning"] = ", ".join(f"{k}: {v}" for k, v in numbers.missing_rows.items())
-    return facts

@@ -10,8 +10,26 @@ import pyarrow.parquet
 
 from memworld.storage import void, write_atomic
 
-RESAMPLES = 2000
+RESAMPLES = 4000
 """Bootstrap resamples of an interval."""
+
+USES_TRUTH = "uses the truth"
+
+KINDS = {
+    "encoder_bound": USES_TRUTH,
+    "oracle": USES_TRUTH,
+    "persistence": "baseline",
+    "data_mean": "baseline",
+    "rssm_pixels": "trained",
+    "rssm_latents": "trained",
+    "latent_gru": "trained",
+}
+"""What a method is, if it is not a search."""
+
+
+def label_of(method: str, mode: str) -> str:
+    """Name and mode as one, for tables and pictures."""
+    return f"{method} {mode}".strip()
 
 
 @dataclass(frozen=True)
@@ -63,7 +81,12 @@ class MethodTiming:
 
 
 def interval(per_episode: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and 95% percentile bootstrap interval over episodes (Efron).
+    """Mean and 95% bootstrap interval over episodes.
+
+    The plain percentile interval is too narrow for few episodes: of five, it covers the mean 84
+    times in 100. So its percentiles are moved outwards by as much as Student's t with the sample's
+    variance is wider than the normal with the resamples' (the expanded percentile interval,
+    Hesterberg 2015, section 5.3).
 
     Args:
         per_episode: (E, ...) one number per held-out episode and cell.
@@ -87,8 +110,16 @@ def interval(per_episode: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
     import scipy.stats  # here and not above, as it is slow to import and only an evaluation needs it
 
+    n = len(per_episode)
+    tail = scipy.stats.norm.cdf(-np.sqrt(n / (n - 1)) * scipy.stats.t.ppf(0.975, n - 1))
     found = scipy.stats.bootstrap(
-        (per_episode,), np.mean, axis=0, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed)
+        (per_episode,),
+        np.mean,
+        axis=0,
+        n_resamples=RESAMPLES,
+        confidence_level=1 - 2 * tail,
+        method="percentile",
+        rng=np.random.default_rng(seed),
     ).confidence_interval
     return mean, np.asarray(found.low), np.asarray(found.high)
 

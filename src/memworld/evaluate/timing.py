@@ -1,28 +1,27 @@
 """What an imagined step costs."""
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 
-from memworld.encoders import Encoder
 from memworld.episodes import EpisodeDataset
 from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.results import MethodTiming
 from memworld.evaluate.windows import held_out_windows
-from memworld.memory import Memory
-from memworld.world_model import DynamicsConfig, WorldModel
+from memworld.world_model import WorldModel
 
 
 def measure_timings(
-    encoder: Encoder, memory: Memory, held_out: EpisodeDataset, config: EvaluationConfig
+    worlds: Mapping[str, WorldModel], held_out: EpisodeDataset, config: EvaluationConfig
 ) -> list[MethodTiming]:
     """Time one imagined world, and a batch of them, over five steps; the median of three runs."""
     steps = min(5, config.horizon)
+    encoder = next(iter(worlds.values())).encoder
     windows = next(iter(held_out_windows(held_out, encoder, steps, config.timing_batch, config.seed)))
     timings = []
-    for strategy in config.strategies:
+    for name, world in worlds.items():
         for mode in config.modes:
-            world = WorldModel(encoder, memory, DynamicsConfig(strategy, conditioning=config.conditioning))
             cost = []
             for batch in (1, len(windows.starts)):
                 frames, actions = windows.start_frames[:batch], windows.actions[:batch]
@@ -33,5 +32,5 @@ def measure_timings(
                     world.imagine(frames, actions, mode=mode)
                     runs.append((time.perf_counter() - began) * 1000 / (steps * batch))
                 cost.append(float(np.median(runs)))
-            timings.append(MethodTiming(strategy, mode, memory.steps, cost[0], len(windows.starts), cost[1]))
+            timings.append(MethodTiming(name, mode, world.memory.steps, cost[0], len(windows.starts), cost[1]))
     return timings

@@ -6,15 +6,16 @@ import numpy as np
 
 from memworld.encoders import Encoder
 from memworld.evaluate.metrics import StateProbe
-from memworld.evaluate.results import Table
+from memworld.evaluate.results import KINDS, Table, label_of
 
 FEW_ACTIVE_UNITS = 4
 """Fewer active latents than this are worth a warning."""
 
+FEW_EPISODES = 8
+"""Intervals over fewer episodes than this are worth a warning: of five, they cover the mean 91 times in 100, not 95."""
+
 LOW_SUPPORT = 0.95
 """A support quantile above this is low support: memory itself is that far apart only in 1 case of 20."""
-
-_NOT_UNDER_TEST = ("encoder_bound", "persistence", "data_mean", "oracle")
 
 
 def warnings_about(
@@ -40,6 +41,8 @@ def warnings_about(
         )
     if table.rows[0].n == 1:
         yield "There is one held-out episode, so no interval can be given: hold out more."
+    elif table.rows[0].n < FEW_EPISODES:
+        yield f"There are {table.rows[0].n} held-out episodes: intervals over so few are too narrow by a little."
     for label, quantiles in support.items():
         share = float(np.mean(np.concatenate(quantiles) > LOW_SUPPORT))
         if share > 0.1:
@@ -58,12 +61,12 @@ def _persistence_warnings(table: Table, horizons: Sequence[int]) -> Iterator[str
         lost, undecided = [], []
         for method, mode in table.methods:
             row = table.get(method, mode, "moving_pixel_l1_minus_persistence", horizon)
-            if method in _NOT_UNDER_TEST or row is None:
+            if method in KINDS or row is None:
                 continue
             if row.value >= 0:
-                lost.append(f"{method} {mode}".strip())
+                lost.append(label_of(method, mode))
             elif row.high >= 0:
-                undecided.append(f"{method} {mode}".strip())
+                undecided.append(label_of(method, mode))
         if lost:
             yield f"At t={horizon}, on moving pixels, these do not beat persistence: {', '.join(lost)}."
         if undecided:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from memworld.actions import ActionSpace
 from memworld.episodes import DatasetInfo, Episode, EpisodeDataset, EpisodeEntry
 from memworld.errors import MemworldError
-from memworld.storage import OnExisting, check_name, prepare_folder, read_json, write_atomic, write_json
+from memworld.storage import KIND_KEY, OnExisting, check_name, prepare_folder, read_json, write_atomic, write_json
 
 INDEX = "dataset.json"
 VERSION = 1
@@ -84,7 +84,7 @@ class NpzWriter:
         self.path = Path(path)
         self.info = info
         self._entries: tuple[EpisodeEntry, ...] = ()
-        prepare_folder(self.path, on_existing, INDEX)
+        prepare_folder(self.path, on_existing, INDEX, "data set")
         if (self.path / INDEX).is_file():
             stored, entries = _read_index(self.path / INDEX)
             self._check_same(stored)
@@ -129,7 +129,8 @@ class NpzWriter:
 
     def _write_index(self, entries: Sequence[EpisodeEntry]) -> None:
         listed = [entry.to_json() for entry in entries]
-        write_json(self.path / INDEX, {"version": VERSION, **self.info.to_json(), "episodes": listed})
+        index = {KIND_KEY: "data set", "version": VERSION, **self.info.to_json(), "episodes": listed}
+        write_json(self.path / INDEX, index)
 
 
 def write_npz(

@@ -8,10 +8,9 @@ from typing import Any
 import jinja2
 
 from memworld.errors import MemworldError
-from memworld.evaluate.results import Evaluation
+from memworld.evaluate.results import KINDS, Evaluation, label_of
 from memworld.report.pictures import curves, looks, png
 from memworld.report.tables import (
-    KINDS,
     difference_table,
     headline,
     metric_tables,
@@ -70,7 +69,7 @@ def _views(evaluation: Evaluation) -> dict[str, Any]:
         "world": table.rows[0].world,
         "episodes": table.rows[0].n,
         "headline": headline(table),
-        "labels": [f"{name} {mode}".strip() for name, mode in table.methods],
+        "labels": [label_of(name, mode) for name, mode in table.methods],
         "kinds": KINDS,
         "looks": looks(table),
         "curves": curves(table),

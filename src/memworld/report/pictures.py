@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFor
 from PIL import Image
 
 from memworld.errors import MemworldError
-from memworld.evaluate.results import MetricRow, Table
+from memworld.evaluate.results import MetricRow, Table, label_of
 
 PANELS = {
     "moving_pixel_l1": "moving-pixel L1",
@@ -64,7 +64,7 @@ def looks(table: Table) -> dict[str, Look]:
     found = {name: Look(colour) for name, colour in colours.items()}
     for name, mode in table.methods:
         dashes = (3.0, 1.5) if mode == "follow" else ()
-        found[f"{name} {mode}".strip()] = _BASELINES.get(name) or Look(colours[name], dashes)
+        found[label_of(name, mode)] = _BASELINES.get(name) or Look(colours[name], dashes)
     return found
 
 
@@ -104,7 +104,7 @@ def _panel(table: Table, metric: str) -> str:
         axes = figure.add_subplot()
         for name, mode in table.methods:
             found = (table.get(name, mode, metric, horizon) for horizon in table.horizons)
-            _curve(axes, [row for row in found if row is not None], look[f"{name} {mode}".strip()])
+            _curve(axes, [row for row in found if row is not None], look[label_of(name, mode)])
         _dress(axes, metric)
         return _to_svg(figure, metric)
 

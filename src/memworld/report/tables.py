@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memworld.evaluate.results import Evaluation, MetricRow, Table
+from memworld.evaluate.results import KINDS, USES_TRUTH, Evaluation, MetricRow, Table, label_of
 
 SHOWN = (1, 5, 10, 20)
 """Horizons in the tables, where the evaluation does not say which it shows."""
@@ -15,17 +15,6 @@ HEADLINE = (5, 20)
 
 MAIN = "moving_pixel_l1"
 """The metric to read first."""
-
-KINDS = {
-    "encoder_bound": "uses the truth",
-    "oracle": "uses the truth",
-    "persistence": "baseline",
-    "data_mean": "baseline",
-    "rssm_pixels": "trained",
-    "rssm_latents": "trained",
-    "latent_gru": "trained",
-}
-"""What a method is, if it is not a search."""
 
 ABOUT = {
     "moving_pixel_l1": "Mean absolute error, of frames in [0, 1], over the pixels where the true or the predicted "
@@ -116,7 +105,10 @@ def support_table(table: Table, horizons: Sequence[int]) -> View:
     """How far each search's queries were from memory."""
     about = (
         "Distance from the query to its nearest retrieved row, as a quantile of the distances that memory has to "
-        "itself across episodes: 0.5 is as near as usual, 1 is further than any. High support numbers are weak support."
+        "itself across episodes: 0.5 is as near as usual, 1 is further than any. "
+        "High numbers are weak support. In follow it is that of the search that the step rests on. Where a prediction "
+        "is itself a stored row (replay_kl), searching for it again finds it at distance 0, and the number says "
+        "nothing."
     )
     return _view(table, "support", about, horizons)
 
@@ -167,7 +159,7 @@ def _measured(table: Table, kind: str, horizon: int) -> dict[str, tuple[MetricRo
             and difference is not None
             and math.isfinite(difference.value)
         ):
-            found[f"{name} {mode}".strip()] = row, difference
+            found[label_of(name, mode)] = row, difference
     return found
 
 
@@ -200,7 +192,7 @@ def _view(table: Table, metric: str, about: str, horizons: Sequence[int]) -> Vie
         metric,
         about,
         tuple(
-            Line(f"{name} {mode}".strip(), KINDS.get(name, ""), tuple(_cell(table, row, decimals) for row in found))
+            Line(label_of(name, mode), KINDS.get(name, ""), tuple(_cell(table, row, decimals) for row in found))
             for (name, mode), found in present.items()
         ),
     )
@@ -219,7 +211,7 @@ def _verdict(table: Table, row: MetricRow) -> str:
     suffix = "_minus_persistence"
     metric = row.metric.removesuffix(suffix)
     difference = table.get(row.method, row.mode, metric + suffix, row.horizon)
-    if difference is None or KINDS.get(row.method) == "uses the truth":
+    if difference is None or KINDS.get(row.method) == USES_TRUTH:
         return ""
     below, above = difference.high < 0, difference.low > 0
     better, worse = (above, below) if metric == "ssim" else (below, above)

@@ -38,15 +38,22 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Rows of memory that answer a batch of queries, nearest first.
+    """Rows of memory that answer a batch of queries, the least `costs` first.
 
     Attributes:
         rows: (Q, K) int64 memory rows; -1 where fewer than K were found.
         distances: (Q, K) float64 distances of the metric; infinite where fewer than K were found.
+        penalties: (Q, K) float64 what soft conditioning adds to them; 0 otherwise.
     """
 
     rows: Tensor
     distances: Tensor
+    penalties: Tensor
+
+    @property
+    def costs(self) -> Tensor:
+        """(Q, K) float64 distance and penalty, by which rows are ranked."""
+        return self.distances + self.penalties
 
     @property
     def found(self) -> Tensor:
@@ -76,4 +83,5 @@ class Index(Protocol):
 
 def concatenate(parts: list[Matches]) -> Matches:
     """Join the answers to consecutive pieces of a batch."""
-    return Matches(torch.cat([p.rows for p in parts]), torch.cat([p.distances for p in parts]))
+    columns = ("rows", "distances", "penalties")
+    return Matches(*(torch.cat([getattr(part, name) for part in parts]) for name in columns))

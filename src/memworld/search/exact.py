@@ -9,8 +9,9 @@ the answer is the literal formula's, ties included.
 import torch
 from torch import Tensor
 
-from memworld.errors import MemworldError
-from memworld.gaussian import Latents, distance_named
+from memworld.errors import MemworldError, lookup
+from memworld.gaussian import DISTANCES, Latents
+from memworld.memory import Rows
 from memworld.search import Matches, Query, concatenate
 from memworld.search.features import (
     PRODUCT_FORMS,
@@ -20,7 +21,7 @@ from memworld.search.features import (
 )
 
 _PRODUCT_CELLS = 1 << 24
-"""Query-row pairs in one product: bounds the working memory to 64 MB in float32."""
+"""Query-row pairs in one product: bounds the working memory to a few times 64 MB."""
 
 _RERANK_NUMBERS = 1 << 22
 """Latent numbers measured again at a time: bounds the working memory to a few times 32 MB."""
@@ -43,7 +44,7 @@ class ExactIndex:
             MemworldError: unknown metric, no candidates, or latents that are not sound.
         """
         self.metric = metric
-        self._distance = distance_named(metric)
+        self._distance = lookup(DISTANCES, metric, "metric")
         if len(stored) == 0:
             raise MemworldError("cannot search an empty memory: remember at least one episode first")
         # Distances do not change when everything moves by one vector, and near 0 float32 rounds least.
@@ -61,6 +62,12 @@ class ExactIndex:
                 f"latents are too extreme for {metric} (sigma down to {float(stored.sigma.min()):g}): "
                 "train the encoder again or keep its sigmas above 1e-15"
             )
+
+    @classmethod
+    def of(cls, rows: Rows, metric: str) -> "ExactIndex":
+        """The index of a memory's rows that have a successor."""
+        chosen = rows.candidates
+        return cls(metric, rows.latents[chosen], chosen, rows.episodes[chosen], rows.actions[chosen])
 
     def nearest(self, query: Query, k: int) -> Matches:
         """The k nearest rows of all memory; see `Index`.
@@ -90,17 +97,19 @@ class ExactIndex:
 
     def _search_piece(self, query: Query, group_of: Tensor, groups: int, per_group: int) -> Matches:
         weights = self._weights(query)
+        bounds = self._rounding_bounds(weights)
         approximate = weights.weights.float() @ self._features.T + weights.constants.float()[:, None]
         self._forbid(approximate, query)
-        threshold = _best(approximate, group_of, groups, per_group)
-        threshold = threshold + 2 * self._rounding_bounds(weights)[:, None]
+        threshold = _best(approximate, group_of, groups, per_group) + 2 * bounds[:, None]
+        # Rounded upwards, so that float32 loses no candidate.
+        threshold = torch.nextafter(threshold.float(), torch.tensor(torch.inf))
         limit = threshold if groups == 1 else threshold[:, group_of]
         asked, candidates = torch.nonzero((approximate <= limit) & torch.isfinite(approximate), as_tuple=True)
-        distances = self._literal(query, asked, candidates)
+        distances, penalties = self._literal(query, asked, candidates)
         # The literal formula settles the order inside each group, then among the groups' winners.
-        winners = _first_of_each(asked * groups + group_of[candidates], distances, per_group)
-        asked, candidates, distances = asked[winners], candidates[winners], distances[winners]
-        return _table(asked, self._rows[candidates], distances, len(query.latents), groups * per_group)
+        winners = _first_of_each(asked * groups + group_of[candidates], distances + penalties, per_group)
+        found = Matches(self._rows[candidates[winners]], distances[winners], penalties[winners])
+        return _table(asked[winners], found, len(query.latents), groups * per_group)
 
     def _weights(self, query: Query) -> QueryWeights:
         """The query's side of the product, action columns included."""
@@ -111,18 +120,18 @@ class ExactIndex:
         action = squared_difference_weights(query.actions.double(), query.action_weight)
         return QueryWeights(torch.cat([latent.weights, action.weights], 1), latent.constants + action.constants)
 
-    def _literal(self, query: Query, asked: Tensor, candidates: Tensor) -> Tensor:
-        """The literal distance in float64 of each pair (query asked[p], row candidates[p]), (P,)."""
+    def _literal(self, query: Query, asked: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """Literal distance and penalty in float64 of each pair (query asked[p], row candidates[p]), (P,) each."""
         step = max(1, _RERANK_NUMBERS // query.latents.dim)
-        parts: list[Tensor] = []
+        distances = torch.empty(len(asked), dtype=torch.float64)
+        penalties = torch.zeros_like(distances)
         for start in range(0, len(asked), step):
             q, c = asked[start : start + step], candidates[start : start + step]
-            distance = self._distance(query.latents[q].double(), self._stored[c].double())
+            distances[start : start + step] = self._distance(query.latents[q].double(), self._stored[c].double())
             if query.conditioning == "soft" and query.actions is not None:
                 difference = ((query.actions[q].double() - self._actions[c]) ** 2).sum(1)
-                distance = distance + query.action_weight * difference
-            parts.append(distance)
-        return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
+                penalties[start : start + step] = query.action_weight * difference
+        return distances, penalties
 
     def _forbid(self, approximate: Tensor, query: Query) -> None:
         """Make rows that may not answer infinitely far, in place; approximate is (Q, N)."""
@@ -142,6 +151,11 @@ class ExactIndex:
         """
         terms = weights.weights.shape[1] + 6
         magnitude = weights.weights.abs() @ self._largest + weights.constants.abs()
+        if not bool((magnitude < torch.finfo(torch.float32).max).all()):
+            raise MemworldError(
+                f"a query is too extreme for {self.metric}: its sigma is too small or its mean too far away; "
+                "encode it with the memory's encoder"
+            )
         return terms * 2.0**-24 * magnitude
 
     def _centred(self, latents: Latents) -> Latents:
@@ -182,17 +196,19 @@ def _first_of_each(groups: Tensor, values: Tensor, count: int) -> Tensor:
     return order[place < count]
 
 
-def _table(asked: Tensor, rows: Tensor, distances: Tensor, queries: int, width: int) -> Matches:
-    """Lay found rows out as (queries, width), nearest first, lower row first in ties."""
-    by_row = torch.argsort(rows, stable=True)
-    order = by_row[_first_of_each(asked[by_row], distances[by_row], width)]
-    asked, rows, distances = asked[order], rows[order], distances[order]
+def _table(asked: Tensor, found: Matches, queries: int, width: int) -> Matches:
+    """Lay rows that were found, (P,) each, out as (queries, width), the least cost first, ties to the lower row."""
+    by_row = torch.argsort(found.rows, stable=True)
+    order = by_row[_first_of_each(asked[by_row], found.costs[by_row], width)]
+    asked = asked[order]
     _, sizes = torch.unique_consecutive(asked, return_counts=True)
     place = torch.arange(len(asked)) - torch.repeat_interleave(torch.cumsum(sizes, 0) - sizes, sizes)
     table = Matches(
         torch.full((queries, width), -1, dtype=torch.int64),
         torch.full((queries, width), torch.inf, dtype=torch.float64),
+        torch.zeros((queries, width), dtype=torch.float64),
     )
-    table.rows[asked, place] = rows
-    table.distances[asked, place] = distances
+    table.rows[asked, place] = found.rows[order]
+    table.distances[asked, place] = found.distances[order]
+    table.penalties[asked, place] = found.penalties[order]
     return table

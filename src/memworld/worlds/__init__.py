@@ -2,13 +2,14 @@
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
 
+from memworld.actions import ActionSpace, supported_space
 from memworld.errors import MemworldError
 from memworld.worlds import atari
 from memworld.worlds.demonstrators import DEMONSTRATORS
@@ -19,13 +20,13 @@ __all__ = ["World", "open_world", "world_names"]
 
 @dataclass(frozen=True)
 class World:
-    """An environment that can be made, and what is known of it.
+    """An environment that can be made, and what is known of it. For one of your own, name and make suffice.
 
     Attributes:
         name: what `open_world` knows it by.
-        make: returns a new environment: observations uint8 (64, 64, 3), `info["state"]` float32 (S,)
-            from `reset` and `step`. After `reset(seed=...)` it must play the same whatever it played
-            before, or recordings could not be resumed.
+        make: returns a new environment: observations uint8 (H, W, C), and, if `state_names` are
+            given, `info["state"]` float32 (S,) from `reset` and `step`. After `reset(seed=...)` it
+            must play the same whatever it played before, or recordings could not be resumed.
         state_names: names of the S state variables.
         action_names: names of discrete actions in order; empty for other actions.
         policies: policy factories by name: "random" in every world, "demonstrator" where there is one.
@@ -34,10 +35,22 @@ class World:
 
     name: str
     make: Callable[[], gymnasium.Env[np.ndarray, Any]]
-    state_names: tuple[str, ...]
-    action_names: tuple[str, ...]
-    policies: Mapping[str, PolicyFactory]
+    state_names: tuple[str, ...] = ()
+    action_names: tuple[str, ...] = ()
+    policies: Mapping[str, PolicyFactory] = field(default_factory=lambda: {"random": skilled(random_policy)})
     frameskip: int = 1
+
+    def action_space(self) -> ActionSpace:
+        """The space of its actions.
+
+        Raises:
+            MemworldError: memworld cannot store them.
+        """
+        env = self.make()
+        try:
+            return supported_space(env.action_space)
+        finally:
+            env.close()
 
 
 def world_names() -> list[str]:

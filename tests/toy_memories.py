@@ -1,0 +1,28 @@
+"""Small memories under a real encoder, for the tests of their files."""
+
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+
+from memworld.encoders.vae import VAE
+from memworld.episodes import DatasetInfo, Episode
+from memworld.memory import Memory
+from tests.helpers import DISCRETE, make_episode, untrained_vae
+
+SHAPE = (4, 4, 1)
+ENCODER = untrained_vae(SHAPE, (2,))
+INFO = DatasetInfo(SHAPE, DISCRETE, "toy")
+BOX = gymnasium.spaces.Box(-2, 2, (3,))
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def episode(number: int, steps: int | None = None, id: str | None = None) -> Episode:
+    rng = np.random.default_rng(number)
+    return make_episode(rng, steps or number + 1, SHAPE, id=id or f"e{number}")
+
+
+def memory_of(*episodes: Episode, seed: int = 0, keep_frames: bool = True, encoder: VAE = ENCODER) -> Memory:
+    memory = Memory(INFO, encoder, seed, keep_frames)
+    memory.extend(episodes, encoder)
+    return memory
