@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from memworld.actions import ActionSpace
+from memworld.datasets import DatasetInfo, EpisodeDataset
 from memworld.encoders.network import VAENetwork
 from memworld.encoders.vae import VAE, VAEConfig
-from memworld.episodes import DatasetInfo, Episode, EpisodeDataset
+from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents
 from memworld.memory import Memory, MemoryEpisode

@@ -11,6 +11,7 @@ PIPELINE = [
     "stored_frames",
     "actions",
     "episodes",
+    "datasets",
     "formats",
     "worlds",
     "record",

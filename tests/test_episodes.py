@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memworld.episodes import DatasetInfo, Episode, EpisodeDataset, EpisodeEntry
+from memworld.datasets import DatasetInfo, EpisodeDataset, EpisodeEntry
+from memworld.episodes import Episode
 from tests.helpers import DISCRETE, assert_same_episode, make_dataset, make_episode, one_clear_error
 
 BOX = gymnasium.spaces.Box(-1, 1, (2,))

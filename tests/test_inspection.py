@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from memworld.episodes import DatasetInfo, EpisodeDataset
+from memworld.datasets import DatasetInfo, EpisodeDataset
 from memworld.formats import write_npz
 from memworld.inspection import inspect_dataset, inspect_memory, inspect_path
 from memworld.memory import Memory

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memworld.actions import action_features
+from memworld.datasets import DatasetInfo
 from memworld.encoders.vae import VAE
-from memworld.episodes import DatasetInfo, Episode
+from memworld.episodes import Episode
 from memworld.memory import Memory, Rows
 from tests.helpers import (
     DISCRETE,

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memworld import memory_files
+from memworld.datasets import DatasetInfo
 from memworld.encoders import open_encoder
-from memworld.episodes import DatasetInfo, Episode
+from memworld.episodes import Episode
 from memworld.memory import Memory
 from memworld.memory_files import open_memory, save_memory
 from memworld.stored_frames import StoredFrames
@@ -206,7 +207,7 @@ def test_refusals_that_leave_everything_as_it_was(stored: Path) -> None:
     for mode in ("error", "resume", "overwrite"):
         with one_clear_error("the memory was made by encoder"):
             save_memory(memory, stored, mode, encoder=other)
-    with one_clear_error("holds no memory.json, so it is not memworld's to overwrite"):
+    with one_clear_error("holds no memory.json of a memworld memory, so it is not memworld's to overwrite"):
         save_memory(memory, stored / "encoder", "overwrite")
     assert folder_bytes(stored) == before
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from memworld import memory_files
+from memworld.datasets import EpisodeDataset
 from memworld.encoders import open_encoder
 from memworld.encoders.vae import VAE
-from memworld.episodes import Episode, EpisodeDataset
+from memworld.episodes import Episode
 from memworld.memory import Memory
 from memworld.memory_files import open_memory
 from memworld.remember import remember
@@ -188,7 +189,7 @@ def with_units(units: int) -> VAE:
             EpisodeDataset.from_episodes(DATASET.info, [replace(DATASET[1], id="e0")]),
             ENCODER,
             {},
-            "holds an episode e0 of 3 steps, the data set one of 4: remove it from the memory first, or rename",
+            "holds another episode e0 .length or source differ.: remove it from the memory first, or rename",
         ),
     ],
 )
@@ -213,7 +214,7 @@ def test_folders_that_are_not_to_be_used(whole: Path, tmp_path: Path) -> None:
             remember(DATASET, ENCODER, whole / "encoder", on_existing=mode)
     assert folder_bytes(whole) == before
     (whole / "memory.json").write_text("{")
-    with one_clear_error("memory.json is damaged"):
+    with one_clear_error("holds no memory.json of a memworld memory, so it is not memworld's to resume"):
         remember(DATASET, ENCODER, whole, on_existing="resume")
 
 

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memworld.datasets import DatasetInfo
 from memworld.dynamics import DynamicsConfig
-from memworld.episodes import DatasetInfo, Episode
+from memworld.episodes import Episode
 from memworld.gaussian import at_mean
 from memworld.memory import Memory
 from memworld.world_model import WorldModel
@@ -321,3 +322,31 @@ def test_seeds_and_ragged_sequences() -> None:
             model.imagine(frame(60), [[1]], seed=seed)  # type: ignore[arg-type]
     with one_clear_error("action"):
         model.imagine(frame(60), [[1, 0], [1]])
+
+
+def test_follow_leaves_threads_that_take_another_action_than_asked() -> None:
+    turning, straight = walk("turning", 50, [1, 1, 0, 0]), walk("straight", 50, [1] * 5, lane=1)
+    model = world(turning, straight, strategy="rollout", rule="mean", conditioning="hard")
+    rollout = model.imagine(frame(50), [[1, 1, 1, 0]], mode="follow")
+    assert [len(rollout.citations(0, t)) for t in range(3)] == [2, 2, 1]
+    assert [c.episode for c in rollout.citations(0, 2)] == ["straight"]
+    # No thread goes left where it is asked for, so memory is searched again for one that does.
+    assert rollout.searched[0].tolist() == [True, False, False, True]
+    assert rollout.shortfall[0].tolist() == [0, 0, 0, 1]
+    assert [c.episode for c in rollout.citations(0, 3)] == ["turning"]
+    every = model.memory.rows.actions[rollout.rows.clamp(min=0)][0, :, :, 1] > 0  # column 1 is "right"
+    for t, asked in enumerate([True, True, True, False]):
+        found = rollout.rows[0, t] >= 0
+        assert bool((every[t][found] == asked).all())
+
+
+def test_empty_batches_and_unbatched_states() -> None:
+    model = world(RIGHT, LEFT)
+    state = model.encode(frame(60))
+    for bad in (state[:0], state[0], state.reshape(1, 1)):
+        with one_clear_error(r"states must be \(B, 2\) latents with B of at least 1"):
+            model.next(bad, [1])
+        with one_clear_error("states must be"):
+            model.imagine(bad, [[1]])
+    with one_clear_error("give at least one frame"):
+        model.encode(np.zeros((0, 1, 2, 1), np.uint8))

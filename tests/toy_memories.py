@@ -5,8 +5,9 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 
+from memworld.datasets import DatasetInfo
 from memworld.encoders.vae import VAE
-from memworld.episodes import DatasetInfo, Episode
+from memworld.episodes import Episode
 from memworld.memory import Memory
 from tests.helpers import DISCRETE, make_episode, untrained_vae
 

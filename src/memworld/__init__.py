@@ -13,11 +13,12 @@ Bad input raises `MemworldError`, a `ValueError` whose one line names the cause 
 
 from importlib.metadata import version as _version
 
+from memworld.datasets import DatasetInfo, EpisodeDataset
 from memworld.dynamics import DynamicsConfig
 from memworld.encoders import Encoder, open_encoder
 from memworld.encoders.training import TrainingConfig, train_vae
 from memworld.encoders.vae import VAEConfig
-from memworld.episodes import DatasetInfo, Episode, EpisodeDataset
+from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.protocol import evaluate

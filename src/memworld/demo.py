@@ -1,5 +1,6 @@
 """The settings of `memworld demo`."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,8 +49,10 @@ def demo_config(world: str = "pong", seed: int = 0, quick: bool = False) -> RunC
 
 def next_lines(output: Path) -> list[str]:
     """The three lines that a user types next."""
+    memory, episodes = (shlex.quote(str(output / name)) for name in ("memory", "episodes"))
+    code = f"import memworld; print(memworld.WorldModel.open({str(output / 'memory')!r}))"
     return [
-        f"memworld inspect {output / 'memory'}",
-        f"memworld imagine {output / 'memory'} {output / 'episodes'} --start 100 --output imagined.png",
-        f"python -c \"import memworld; print(memworld.WorldModel.open('{output / 'memory'}'))\"",
+        f"memworld inspect {memory}",
+        f"memworld imagine {memory} {episodes} --start 100 --output imagined.png",
+        f"python -c {shlex.quote(code)}",
     ]

@@ -16,8 +16,8 @@ Mode = Literal["requery", "follow"]
 
 MODES: tuple[Mode, ...] = ("requery", "follow")
 """`requery`: each predicted latent is the next query (the paper's text). `follow`: rows are
-retrieved once and their own recorded threads are walked forward (the published code), so that only
-the first action can be conditioned on."""
+retrieved once and their own recorded threads are walked forward (the published code), and left
+where their episode ends or, under `hard` conditioning, where another action was taken than asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +49,8 @@ class Dynamics(Protocol):
         """Search memory for rows like `state` (B, D) under `actions` (B, A)."""
         ...
 
-    def follow(self, matches: Matches) -> Matches:
-        """The rows one step later in their own episodes; -1 where an episode ends."""
+    def follow(self, matches: Matches, actions: Tensor) -> Matches:
+        """The rows one step later in their own episodes, under `actions` (B, A); -1 where a thread is left."""
         ...
 
     def estimate(self, state: Latents, matches: Matches, generator: torch.Generator) -> Prediction:
@@ -117,7 +117,10 @@ class Rollout:
 
     @property
     def ended_threads(self) -> Tensor:
-        """(B, T) int64: how many of the rows last found have come to their episode's end (`follow`)."""
+        """(B, T) int64: how many of the rows last found are followed no longer (`follow`).
+
+        Their episode has ended, or under `hard` conditioning gone on with another action.
+        """
         missing = (self.rows < 0).sum(2)
         at_search = missing.clone()
         for step in range(1, missing.shape[1]):
@@ -203,8 +206,8 @@ def check_mode(mode: str) -> None:
 
 
 def _follow(dynamics: Dynamics, matches: Matches, state: Latents, actions: Tensor) -> tuple[Matches, Tensor]:
-    """Walk threads on; where all of a query's have ended, search again. Returns which (B,) were searched."""
-    walked = dynamics.follow(matches)
+    """Walk threads on; where all of a query's are left, search again. Returns which (B,) were searched."""
+    walked = dynamics.follow(matches, actions)
     ended = ~walked.found.any(1)
     if bool(ended.any()):
         fresh = dynamics.retrieve(state[ended], actions[ended])

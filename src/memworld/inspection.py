@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from memworld.actions import describe_actions
-from memworld.episodes import EpisodeDataset
+from memworld.datasets import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.formats import open_dataset
 from memworld.gaussian import Latents, at_mean

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from memworld.actions import action_features
+from memworld.datasets import DatasetInfo, EpisodeEntry
 from memworld.encoders import Encoder, check_not_collapsed
-from memworld.episodes import DatasetInfo, Episode, EpisodeEntry
+from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents, concatenate, derived_seed, draw, seeded
 from memworld.stored_frames import StoredFrames

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from memworld.datasets import DatasetInfo, EpisodeEntry
 from memworld.encoders import Encoder
-from memworld.episodes import DatasetInfo, EpisodeEntry
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents
 from memworld.memory import Memory, MemoryEpisode

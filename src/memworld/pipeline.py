@@ -12,9 +12,9 @@ import torch
 
 from memworld.actions import ActionSpace
 from memworld.config import RunConfig
+from memworld.datasets import EpisodeDataset
 from memworld.encoders import Encoder
 from memworld.encoders.training import train_vae
-from memworld.episodes import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.protocol import check_unseen, evaluate
@@ -23,6 +23,7 @@ from memworld.evaluate.windows import episodes_of
 from memworld.formats import open_dataset
 from memworld.memory import Memory
 from memworld.record import record
+from memworld.recorded import check_same_world
 from memworld.remember import remember
 from memworld.report import write_report
 from memworld.storage import KIND_KEY, OnExisting, prepare_folder, read_json, to_json, write_json
@@ -173,6 +174,7 @@ def evaluate_memory(
     """
     world = WorldModel.open(memory_path)
     dataset = open_dataset(data)
+    check_same_world(world.memory, dataset)
     training = dataset.subset([i for i in dataset.ids if i in world.memory.ids])
     held_out = dataset.subset([i for i in dataset.ids if i not in world.memory.ids])
     if len(training) == 0 or len(held_out) == 0:
@@ -182,6 +184,12 @@ def evaluate_memory(
         )
     # All that can be refused is refused before a folder is made or emptied.
     episodes_of(held_out, config.horizon)
+    for name, dynamics in config.dynamics.items():
+        k = dynamics.resolved(world.memory.info.action_space).k
+        if k > world.memory.steps:
+            raise MemworldError(
+                f"{name} asks for {k} rows, the memory has {world.memory.steps}: remember more episodes"
+            )
     check_unseen(world.encoder, world.memory, held_out)
     for source in (memory_path, data):
         if output.resolve() == source.resolve() or output.resolve() in source.resolve().parents:

@@ -13,7 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from memworld.actions import ActionSpace, as_actions, supported_space
-from memworld.episodes import DatasetInfo, Episode, EpisodeDataset
+from memworld.datasets import DatasetInfo, EpisodeDataset
+from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.formats.npz import NpzWriter, open_npz
 from memworld.storage import OnExisting

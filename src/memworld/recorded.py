@@ -1,12 +1,15 @@
 """Imagination beside a recording: from a recorded moment, under the recorded actions."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from memworld.episodes import EpisodeDataset
+from memworld.datasets import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.imagine import Mode, Rollout
+from memworld.memory import Memory
+from memworld.storage import write_picture
 from memworld.world_model import WorldModel
 
 
@@ -49,8 +52,9 @@ def imagine_recorded(
         seed: of all sampling.
 
     Raises:
-        MemworldError: no such episode, or it ends before `start + horizon`.
+        MemworldError: episodes of another world, no such episode, or it ends before `start + horizon`.
     """
+    check_same_world(world.memory, dataset)
     if episode_id is None:
         unseen = [i for i in dataset.ids if i not in world.memory.ids]
         if not unseen:
@@ -68,3 +72,47 @@ def imagine_recorded(
         episode.observations[start], episode.actions[None, start : start + horizon], mode=mode, seed=seed
     )
     return Comparison(episode_id, start, episode.observations[start + 1 : start + horizon + 1], rollout)
+
+
+def check_same_world(memory: Memory, dataset: EpisodeDataset) -> None:
+    """Do nothing if episodes of `dataset` could be in `memory`, and those that both name are the same.
+
+    Raises:
+        MemworldError: their worlds, frames or actions differ, or an id names two episodes.
+    """
+    for name in ("world", "observation_shape", "action_space"):
+        kept, given = getattr(memory.info, name), getattr(dataset.info, name)
+        if kept != given:
+            raise MemworldError(
+                f"the memory has {name} {kept!s}, the episodes have {given!s}: give episodes of the memory's own world"
+            )
+    remembered = {episode.entry.id: episode.entry for episode in memory.episodes}
+    for entry in dataset.entries:
+        if entry.id in remembered and entry.to_json() != remembered[entry.id].to_json():
+            raise MemworldError(
+                f"episode {entry.id} of the data set is not the one that the memory holds under this id (length or "
+                "source differ): give the data that was remembered, or rename the episode"
+            )
+
+
+def check_picture(path: Path) -> None:
+    """Do nothing if a picture may be written to `path`.
+
+    Raises:
+        MemworldError: it is no name of a PNG, or a file of another kind is there.
+    """
+    if path.suffix.lower() != ".png":
+        raise MemworldError(f"{path} is no name of a picture: end it in .png")
+    if path.exists() and not (path.is_file() and path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"):
+        raise MemworldError(f"{path} exists and is no PNG: name another file")
+
+
+def write_comparison(path: Path, comparison: Comparison) -> None:
+    """Write a PNG of the truth above the imagination.
+
+    Raises:
+        MemworldError: as `check_picture`, or the file cannot be written.
+    """
+    check_picture(path)
+    assert comparison.rollout.frames is not None  # `imagine_recorded` decodes
+    write_picture(path, [comparison.truth, comparison.rollout.frames[0]])

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from memworld.datasets import EpisodeDataset
 from memworld.encoders import Encoder
-from memworld.episodes import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.memory import Memory
 from memworld.memory_files import INDEX, begin_memory, check_same_memory, open_memory, sync_memory

@@ -1,5 +1,6 @@
 """THE CORE: a world model whose dynamics is a search in memory."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,8 @@ class WorldModel:
         """
         frames = np.asarray(observations)
         frames = frames[None] if frames.ndim == len(self.encoder.frame_shape) else frames
+        if len(frames) == 0:
+            raise MemworldError("no observations to encode: give at least one frame")
         mu, sigma = self.encoder.encode(frames)
         return draw(mu, sigma, generator or self._generator).check("encoded frames")
 
@@ -108,6 +111,7 @@ class WorldModel:
         Raises:
             MemworldError: actions outside the space, an empty memory, or k above its rows.
         """
+        self._check_state(state)
         matches = self.retrieve(state, self._features(actions, batch=len(state)))
         return self.estimate(state, matches, generator or self._generator)
 
@@ -131,8 +135,8 @@ class WorldModel:
             observations: uint8 (H, W, C) or (B, H, W, C) frames, or (B, D) latents. A single one
                 serves all action sequences.
             actions: (B, T) for `Discrete`, (B, T, A) for `Box`; a single sequence may leave B out.
-            mode: `requery` searches at every step; `follow` walks the first search's rows on, and
-                therefore heeds only the first action.
+            mode: `requery` searches at every step; `follow` walks the first search's rows on, heeds
+                later actions only under `hard` conditioning, and searches again where no row is left.
             seed: of all sampling.
             decode: whether to decode frames.
 
@@ -141,6 +145,7 @@ class WorldModel:
         """
         generator = seeded(seed)
         start = observations if isinstance(observations, Latents) else self.encode(observations, generator)
+        self._check_state(start)
         features = self._sequences(actions)
         if len(start) != len(features) and 1 not in (len(start), len(features)):
             raise MemworldError(
@@ -170,10 +175,16 @@ class WorldModel:
         query = Query(state, actions, dynamics.conditioning, dynamics.action_weight * unit)
         return STRATEGIES[dynamics.strategy].search(self.index, query, dynamics.k)
 
-    def follow(self, matches: Matches) -> Matches:
-        """The rows one step later in their own episodes; -1 where that row has no successor."""
+    def follow(self, matches: Matches, actions: Tensor) -> Matches:
+        """The rows one step later in their own episodes, under action features (B, A).
+
+        -1 where that row has no successor or, under `hard` conditioning, another action.
+        """
+        rows = self.memory.rows
         later = matches.rows.clamp(min=0) + 1
-        walks_on = matches.found & self.memory.rows.has_successor[later]
+        walks_on = matches.found & rows.has_successor[later]
+        if self.dynamics.conditioning == "hard":
+            walks_on &= (rows.actions[later] == actions[:, None]).all(2)
         return Matches(
             torch.where(walks_on, later, -1),
             torch.where(walks_on, matches.distances, torch.inf),
@@ -226,6 +237,14 @@ class WorldModel:
             self._index = ExactIndex.of(rows, self.dynamics.metric)
             self._support = calibrate(self._index, rows)
             self._indexed = rows
+
+    def _check_state(self, state: Latents) -> None:
+        dim = math.prod(self.encoder.latent_shape)
+        if state.mu.ndim != 2 or len(state) == 0 or state.dim != dim:
+            raise MemworldError(
+                f"states must be (B, {dim}) latents with B of at least 1, got {tuple(state.mu.shape)}: "
+                "take them from encode or from an earlier prediction"
+            )
 
     def _features(self, actions: Any, batch: int) -> Tensor:
         """B actions, or one for all, to checked features (B, A)."""

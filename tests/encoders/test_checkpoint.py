@@ -168,7 +168,7 @@ def test_resuming_with_other_settings(
 
 def test_resuming_with_other_episodes(short_run: tuple[TrainingResult, Path]) -> None:
     before = folder_bytes(short_run[1])
-    for parts, name in (((TRAINING[1:], HELD_OUT), "training"), ((TRAINING, HELD_OUT[1:]), "held_out")):
+    for parts, name in (((TRAINING[1:], HELD_OUT), "training"), ((TRAINING, HELD_OUT[1:]), "validation")):
         with one_clear_error(f"was trained with episodes {name} .*: use the same settings and episodes to resume"):
             train_vae(*parts, short_run[1], TINY, SHORT, on_existing="resume")
     assert folder_bytes(short_run[1]) == before
@@ -209,16 +209,17 @@ def test_files_of_a_run_that_are_damaged(interrupted: Path) -> None:
     (interrupted / "checkpoint.safetensors").write_bytes(content[:-1])
     with one_clear_error("checkpoint .* is truncated or damaged"):
         train(interrupted, on_existing="resume")
-    for text in ("{}", "[]", '{"settings": 3}', "null"):
+    for text in ('{"memworld": "encoder"}', '{"memworld": "encoder", "settings": 3}'):
         (interrupted / "training.json").write_text(text)
         with one_clear_error("training.json is damaged .*: use --overwrite"):
             train(interrupted, on_existing="resume")
-    (interrupted / "training.json").write_text("{")
-    with one_clear_error("training.json is damaged or not a training run"):
-        train(interrupted, on_existing="resume")
+    for text in ("{}", "[]", "{", "null", '{"memworld": "memory"}'):
+        (interrupted / "training.json").write_text(text)
+        with one_clear_error("holds no training.json of a memworld encoder, so it is not memworld's to resume"):
+            train(interrupted, on_existing="resume")
     (interrupted / "training.json").unlink()
     for mode in ("resume", "overwrite"):
-        with one_clear_error(f"holds no training.json, so it is not memworld's to {mode}"):
+        with one_clear_error(f"holds no training.json of a memworld encoder, so it is not memworld's to {mode}"):
             train(interrupted, on_existing=mode)
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from memworld.datasets import DatasetInfo, EpisodeDataset
 from memworld.encoders import open_encoder
 from memworld.encoders.training import (
     TrainingConfig,
@@ -23,7 +24,6 @@ from memworld.encoders.training import (
     train_vae,
 )
 from memworld.encoders.vae import VAE, VAEConfig
-from memworld.episodes import DatasetInfo, EpisodeDataset
 from tests.encoders.toys import FILES, HELD_OUT, LONG, SHORT, TINY, TRAINING, train
 from tests.helpers import DISCRETE, folder_bytes, make_dataset, moving_square_dataset, one_clear_error, untrained_vae
 
@@ -127,17 +127,19 @@ def test_a_collapsed_encoder_is_refused_and_its_files_stay(tmp_path: Path) -> No
 
 
 def test_training_that_diverges_says_so(tmp_path: Path) -> None:
-    with one_clear_error(r"diverged: after 10 steps the held-out loss is .*; use a learning_rate below 1e\+30"):
+    with one_clear_error(r"diverged: after 10 steps the validation loss is .*; use a learning_rate below 1e\+30"):
         train(tmp_path / "encoder", replace(SHORT, learning_rate=1e30))
 
 
 def test_data_that_cannot_be_trained_on(tmp_path: Path) -> None:
     with one_clear_error("no training episodes: give at least one"):
         train_vae(TRAINING[:0], HELD_OUT, tmp_path / "encoder", TINY, SHORT)
-    with one_clear_error("no held-out episodes: give at least one"):
+    with one_clear_error("no validation episodes: give at least one"):
         train_vae(TRAINING, HELD_OUT[:0], tmp_path / "encoder", TINY, SHORT)
-    with one_clear_error(r"training episodes have frames of \(16, 16, 1\), held-out ones of \(8, 8, 3\): resize"):
+    with one_clear_error(r"training episodes have frames of \(16, 16, 1\), validation ones of \(8, 8, 3\): resize"):
         train_vae(TRAINING, make_dataset(np.random.default_rng(0)), tmp_path / "encoder", TINY, SHORT)
+    with one_clear_error("episode e[0-9] is in training and validation: split them by episode"):
+        train_vae(TRAINING, TRAINING[:1], tmp_path / "encoder", TINY, SHORT)
     with one_clear_error("frames of 16x16 cannot be halved 5 times"):
         train(tmp_path / "encoder", SHORT, replace(TINY, channels=(8,) * 5))
     assert not (tmp_path / "encoder").exists()
@@ -197,7 +199,7 @@ def test_the_objectives_are_their_formulas() -> None:
     with torch.no_grad():
         mu, sigma = vae.network.posterior(inputs)
         errors = (vae.network.reconstruct(mu + sigma * drawn) - inputs).numpy().astype(np.float64) ** 2
-        calibrated = elbo(vae.network, inputs, drawn, VAEConfig((2,), objective="sigma", beta=3.0))
+        calibrated = elbo(vae.network, inputs, drawn, VAEConfig((2,), objective="sigma"))
         weighted = elbo(vae.network, inputs, drawn, VAEConfig((2,), objective="beta", beta=3.0))
     m, s = mu.numpy().astype(np.float64), sigma.numpy().astype(np.float64)
     rate = (0.5 * (m**2 + s**2 - 1 - 2 * np.log(s))).sum(1).mean()

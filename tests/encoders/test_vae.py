@@ -102,9 +102,10 @@ def test_latents_that_do_not_fit(shape: tuple[int, ...]) -> None:
         ({"latent_shape": 32}, "latent shape 32 is neither"),
         ({"latent_shape": (2.5,)}, "is neither"),
         ({"objective": "vq"}, "unknown objective 'vq': use sigma or beta"),
-        ({"beta": 0}, "beta .0. and std_floor .0.1. must be finite and above 0"),
-        ({"beta": float("nan")}, "must be finite and above 0"),
-        ({"beta": float("inf")}, "must be finite and above 0"),
+        ({"objective": "beta", "beta": 0}, "beta .0. and std_floor .0.1. must be finite and above 0"),
+        ({"objective": "beta", "beta": float("nan")}, "must be finite and above 0"),
+        ({"objective": "beta", "beta": float("inf")}, "must be finite and above 0"),
+        ({"beta": 2.0}, "beta .2. belongs to the objective beta, not to sigma: leave it out"),
         ({"std_floor": -1}, "must be finite and above 0"),
         ({"std_floor": float("nan")}, "must be finite and above 0"),
         ({"channels": ()}, r"channels \(\) must be positive numbers, one for each halving"),
@@ -184,7 +185,7 @@ def test_any_weight_and_any_setting_changes_the_fingerprint() -> None:
         other.network.load_state_dict({**other.network.state_dict(), name: changed})
         found.add(other.fingerprint)
         expected += 1
-    for config in (replace(vae.config, objective="beta"), replace(vae.config, beta=2.0)):
+    for config in (replace(vae.config, objective="beta"), replace(vae.config, objective="beta", beta=2.0)):
         found.add(VAE(config, vae.network, vae.mean, vae.scale, 4).fingerprint)
         expected += 1
     for mean, scale in ((vae.mean + 1e-6, vae.scale), (vae.mean, vae.scale + 1e-6)):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memworld.episodes import DatasetInfo, EpisodeDataset
+from memworld.datasets import DatasetInfo, EpisodeDataset
 from memworld.evaluate.metrics import MOVING, StateProbe, l1, median_picture, moving_pixel_l1, ssim
 from memworld.memory import Memory
 from tests.helpers import LEFT_RIGHT, PixelEncoder, one_clear_error, walk

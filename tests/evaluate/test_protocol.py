@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from memworld.episodes import EpisodeDataset
+from memworld.datasets import EpisodeDataset
 from memworld.evaluate.collect import Numbers
 from memworld.evaluate.config import EvaluationConfig, paper_strategies
 from memworld.evaluate.methods import data_mean, encoder_bound, oracle, persistence, search_methods

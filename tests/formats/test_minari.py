@@ -17,7 +17,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from minari.data_collector import EpisodeBuffer
 
-from memworld.episodes import DatasetInfo, Episode, EpisodeDataset
+from memworld.datasets import DatasetInfo, EpisodeDataset
+from memworld.episodes import Episode
 from memworld.formats.minari import open_minari, write_minari
 from memworld.formats.npz import open_npz
 from tests.helpers import (

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memworld.episodes import DatasetInfo, EpisodeDataset
+from memworld.datasets import DatasetInfo, EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.formats import npz
 from memworld.formats.npz import NpzWriter, open_npz, write_npz

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from memworld.datasets import EpisodeDataset
 from memworld.encoders import check_not_collapsed
 from memworld.encoders.checkpoint import Run
 from memworld.encoders.network import VAENetwork
 from memworld.encoders.vae import VAE, VAEConfig, normalise
-from memworld.episodes import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.storage import OnExisting, prepare_folder, to_json, write_picture
 

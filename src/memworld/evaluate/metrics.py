@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memworld.episodes import EpisodeDataset
+from memworld.datasets import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents, at_mean, kl
 from memworld.memory import Memory

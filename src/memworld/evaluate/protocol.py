@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from memworld.datasets import EpisodeDataset
 from memworld.encoders import Encoder
-from memworld.episodes import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.evaluate import methods as known
 from memworld.evaluate.collect import Gallery, Numbers

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
-from memworld.storage import void, write_atomic
+from memworld.storage import write_atomic
 
 RESAMPLES = 4000
 """Bootstrap resamples of an interval."""
@@ -140,12 +140,19 @@ def write_metrics(path: Path, rows: Sequence[MetricRow]) -> None:
         ]
     )
     table = pyarrow.Table.from_pylist([asdict(row) for row in rows], schema=schema)
-    write_atomic(path, lambda temporary: void(pyarrow.parquet.write_table(table, temporary)))
+
+    def write(temporary: Path) -> None:
+        # Through a file of Python's own: Arrow refuses paths that are no UTF-8.
+        with temporary.open("wb") as file:
+            pyarrow.parquet.write_table(table, file)
+
+    write_atomic(path, write)
 
 
 def read_metrics(path: Path) -> list[MetricRow]:
     """Read what `write_metrics` wrote."""
-    return [MetricRow(**row) for row in pyarrow.parquet.read_table(path).to_pylist()]
+    with path.open("rb") as file:
+        return [MetricRow(**row) for row in pyarrow.parquet.read_table(file).to_pylist()]
 
 
 class Table:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from memworld.episodes import EpisodeDataset
+from memworld.datasets import EpisodeDataset
 from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.results import MethodTiming
 from memworld.evaluate.windows import held_out_windows

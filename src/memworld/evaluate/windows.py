@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from memworld.datasets import EpisodeDataset
 from memworld.encoders import Encoder
-from memworld.episodes import Episode, EpisodeDataset
+from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents, at_mean
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from memworld.episodes import EpisodeDataset
+from memworld.datasets import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.formats.minari import datasets_root, find_minari, open_minari, write_minari
 from memworld.formats.npz import INDEX, NpzWriter, npz_files, open_npz, write_npz

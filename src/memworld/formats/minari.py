@@ -20,7 +20,8 @@ import numpy as np
 from tqdm import tqdm
 
 from memworld.actions import supported_space
-from memworld.episodes import DatasetInfo, Episode, EpisodeDataset, EpisodeEntry
+from memworld.datasets import DatasetInfo, EpisodeDataset, EpisodeEntry
+from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.storage import OnExisting, prepare_folder, read_json
 

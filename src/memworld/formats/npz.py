@@ -16,7 +16,8 @@ import numpy as np
 from tqdm import tqdm
 
 from memworld.actions import ActionSpace
-from memworld.episodes import DatasetInfo, Episode, EpisodeDataset, EpisodeEntry
+from memworld.datasets import DatasetInfo, EpisodeDataset, EpisodeEntry
+from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.storage import KIND_KEY, OnExisting, check_name, prepare_folder, read_json, write_atomic, write_json
 

@@ -1,0 +1,5 @@
+"""`python -m memworld.cli`."""
+
+from memworld.cli import main
+
+main()

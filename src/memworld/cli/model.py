@@ -1,0 +1,159 @@
+"""Commands about the world model: train, remember, forget, imagine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memworld.cli.app import app
+from memworld.cli.options import (
+    Data,
+    HeldOut,
+    MemoryPath,
+    ModeOption,
+    Output,
+    Overwrite,
+    Quiet,
+    Resume,
+    Seed,
+    Strategy,
+    on_existing,
+    split,
+)
+from memworld.errors import MemworldError
+
+
+@app.command()
+def train(
+    data: Data,
+    output: Output,
+    latent_shape: Annotated[
+        str, typer.Option("--latent-shape", help="A number for a vector, CxHxW for a grid, as 4x8x8.")
+    ] = "32",
+    objective: Annotated[str, typer.Option("--objective", help="sigma (calibrated) or beta (the paper's).")] = "sigma",
+    beta: Annotated[float, typer.Option("--beta", help="Weight of the KL term, of beta only.")] = 1.0,
+    steps: Annotated[int, typer.Option("--steps", help="Most gradient steps.")] = 1500,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Frames per step.")] = 64,
+    held_out: HeldOut = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train an encoder on recorded episodes that are not held out; an eighth of them tells it when to stop."""
+    from memworld.encoders.training import TrainingConfig, train_vae
+    from memworld.encoders.vae import VAEConfig
+
+    training, _ = split(data, held_out, seed)
+    if len(training) < 2:
+        raise MemworldError(
+            f"{len(training)} episode is left to train on, and one more is needed to stop in time: record more, or "
+            "hold out fewer"
+        )
+    training, validation = training.split(max(1, len(training) // 8), seed)
+    config = VAEConfig(_parse_shape(latent_shape), objective=objective, beta=beta)  # type: ignore[arg-type]
+    how = TrainingConfig(steps=steps, batch_size=batch_size, seed=seed)
+    result = train_vae(
+        training, validation, output, config, how, on_existing=on_existing(resume, overwrite), progress=not quiet
+    )
+    typer.echo(
+        f"{output}: latents {list(result.encoder.latent_shape)}, {result.encoder.active_units} active units, "
+        f"validation error {min(h['error'] for h in result.history):.4f}; see {output / 'reconstructions.png'}"
+    )
+
+
+@app.command()
+def remember(
+    data: Data,
+    encoder: Annotated[Path, typer.Option("--encoder", help="Folder of a trained encoder.")],
+    output: Output,
+    held_out: HeldOut = None,
+    frames: Annotated[bool, typer.Option(help="Keep frames, so that retrieved moments can be shown.")] = True,
+    seed: Seed = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on, or add new episodes to the memory.")] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Encode episodes into a memory; those that `train` held out with the same seed stay out of it."""
+    from memworld.encoders import open_encoder
+    from memworld.remember import remember as remember_episodes
+
+    training, _ = split(data, held_out, seed)
+    memory = remember_episodes(
+        training,
+        open_encoder(encoder),
+        output,
+        seed=seed,
+        keep_frames=frames,
+        on_existing=on_existing(resume, overwrite),
+        progress=not quiet,
+    )
+    typer.echo(f"{output}: {memory}")
+
+
+@app.command()
+def forget(
+    memory: MemoryPath,
+    episodes: Annotated[list[str], typer.Argument(help="Ids of the episodes to remove.")],
+) -> None:
+    """Remove episodes from a memory; their files are deleted."""
+    from memworld.memory_files import open_memory, save_memory
+
+    opened = open_memory(memory)
+    opened.remove(episodes)
+    save_memory(opened, memory, "resume")
+    typer.echo(f"{memory}: {opened}")
+
+
+@app.command()
+def imagine(
+    memory: MemoryPath,
+    data: Annotated[Path, typer.Argument(help="Recorded episodes to start from, best held-out ones.")],
+    episode: Annotated[str | None, typer.Option("--episode", help="Id [default: the first not in memory].")] = None,
+    start: Annotated[int, typer.Option("--start", min=0, help="Step of the episode to start from.")] = 0,
+    horizon: Annotated[int, typer.Option("--horizon", help="Steps to imagine.")] = 20,
+    strategy: Strategy = "replay_kl",
+    k: Annotated[int | None, typer.Option("--k", help="Rows to retrieve [default: the strategy's].")] = None,
+    mode: ModeOption = "requery",
+    conditioning: Annotated[
+        str | None, typer.Option("--conditioning", help="On actions: none, hard or soft [default: by action space].")
+    ] = None,
+    seed: Seed = 0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="PNG: truth above imagination.")] = None,
+) -> None:
+    """Imagine what follows a recorded moment under the recorded actions, and cite the moments behind it."""
+    from memworld.dynamics import DynamicsConfig
+    from memworld.formats import open_dataset
+    from memworld.recorded import check_picture, imagine_recorded, write_comparison
+    from memworld.world_model import WorldModel
+
+    if output is not None:
+        check_picture(output)
+    dynamics = DynamicsConfig(strategy, k=k, conditioning=conditioning)  # type: ignore[arg-type]
+    compared = imagine_recorded(
+        WorldModel.open(memory, dynamics),
+        open_dataset(data),
+        episode,
+        start=start,
+        horizon=horizon,
+        mode=mode,  # type: ignore[arg-type]
+        seed=seed,
+    )
+    rollout = compared.rollout
+    typer.echo(f"from step {start} of {compared.episode}")
+    for step in range(horizon):
+        cited = ", ".join(f"{c.episode}@{c.step} ({c.weight:.0%})" for c in rollout.citations(0, step)[:3])
+        typer.echo(
+            f"t={step + 1:<3} reward {float(rollout.rewards[0, step]):+.2f}  "
+            f"support {float(rollout.support[0, step]):.2f}  from {cited or 'nothing: no row was found'}"
+        )
+    if output is not None:
+        write_comparison(output, compared)
+        typer.echo(f"picture: {output}")
+
+
+def _parse_shape(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise MemworldError(f"latent shape {text!r} is neither a number nor CxHxW, as 32 or 4x8x8") from None

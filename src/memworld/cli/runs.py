@@ -1,0 +1,74 @@
+"""Commands that end in a report: demo, evaluate."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memworld.cli.app import app
+from memworld.cli.options import MemoryPath, Output, Overwrite, Quiet, Resume, Seed, on_existing
+
+
+@app.command()
+def demo(
+    output: Output = Path("runs/demo"),
+    world: Annotated[str, typer.Option("--world", help="pong or freeway.")] = "pong",
+    seed: Seed = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="A tiny run that only shows that everything works.")] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Record a game, build a world model of it, measure it, and write a report.
+
+    An interrupted run goes on when the command is given again.
+    """
+    from memworld.demo import demo_config, next_lines
+    from memworld.pipeline import run
+
+    config = demo_config(world, seed, quick)
+    command = shlex.join(["memworld", "demo", "--world", world, "--seed", str(seed), "--output", str(output)])
+    command += " --quick" if quick else ""
+    result = run(config, output, "overwrite" if overwrite else "resume", command=command, progress=not quiet)
+    for stage, seconds in result.stages.items():
+        typer.echo(f"{stage:>10} {seconds:7.1f} s")
+    for warning in result.evaluation.warnings:
+        typer.echo(f"warning: {warning}")
+    typer.echo(f"\nThe report is {result.report}\n\nNext:")
+    for line in next_lines(output):
+        typer.echo(f"  {line}")
+
+
+@app.command()
+def evaluate(
+    memory: MemoryPath,
+    data: Annotated[Path, typer.Argument(help="Recorded episodes: those in memory, and held-out ones beside them.")],
+    output: Output,
+    horizon: Annotated[int, typer.Option("--horizon", help="Steps to predict.")] = 20,
+    starts: Annotated[int, typer.Option("--starts", help="Random starts per held-out episode.")] = 20,
+    conditioning: Annotated[
+        str, typer.Option("--conditioning", help="Of the paper's strategies on actions: none, hard or soft.")
+    ] = "none",
+    seed: Seed = 0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure the strategies and baselines on the episodes that are not in memory, and write a report."""
+    from memworld.evaluate.config import EvaluationConfig, paper_strategies
+    from memworld.pipeline import evaluate_memory
+
+    config = EvaluationConfig(
+        horizon=horizon,
+        starts=starts,
+        dynamics=paper_strategies(conditioning),  # type: ignore[arg-type]
+        seed=seed,
+    )
+    options = ["--output", output, "--horizon", horizon, "--starts", starts, "--conditioning", conditioning]
+    command = shlex.join(map(str, ["memworld", "evaluate", memory, data, *options, "--seed", seed]))
+    result = evaluate_memory(
+        memory, data, config, output, on_existing(resume, overwrite), command=command, progress=not quiet
+    )
+    for warning in result.evaluation.warnings:
+        typer.echo(f"warning: {warning}")
+    typer.echo(f"The report is {result.report}")
