@@ -14,7 +14,6 @@ import gymnasium
 import numpy as np
 
 import memworld
-from memworld.formats.npz import NpzWriter
 
 
 class Ball(gymnasium.Env[np.ndarray, np.int64]):
@@ -48,41 +47,17 @@ class Ball(gymnasium.Env[np.ndarray, np.int64]):
         return np.repeat((ball * 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def play(env: Ball, number: int, steps: int = 100) -> memworld.Episode:
-    """One episode of random play."""
-    frame, _ = env.reset(seed=number)
-    rng = np.random.default_rng(number)
-    frames, actions, rewards = [frame], [], []
-    for _ in range(steps):
-        actions.append(rng.integers(3))
-        frame, reward, *_ = env.step(actions[-1])
-        frames.append(frame)
-        rewards.append(reward)
-    last = np.arange(steps) == steps - 1
-    return memworld.Episode(
-        id=f"ball-{number:03d}",
-        observations=np.stack(frames),
-        actions=np.array(actions),
-        rewards=np.array(rewards),
-        terminations=np.zeros(steps, bool),
-        truncations=last,
-        source={"policy": "random"},
-    )
-
-
 def main() -> None:
     """Record, train, remember, imagine, and say where the prediction came from."""
     folder = Path(tempfile.mkdtemp(prefix="memworld-"))
-    env = Ball()
-    info = memworld.DatasetInfo((32, 32, 3), env.action_space, world="ball", action_names=("left", "none", "right"))
-    writer = NpzWriter(folder / "episodes", info)
-    for number in range(12):
-        writer.append(play(env, number))
+    ball = memworld.World(name="ball", make=Ball)
+    episodes = memworld.record(ball, "random", folder / "episodes", episodes=12, max_steps=100, random_start=0)
 
-    training, held_out = memworld.open_dataset(folder / "episodes").split(held_out=2)
+    training, held_out = episodes.split(held_out=2)
+    fitted, validation = training.split(held_out=1)
     trained = memworld.train_vae(
-        training,
-        held_out,
+        fitted,
+        validation,
         folder / "encoder",
         memworld.VAEConfig(latent_shape=(8,)),
         memworld.TrainingConfig(steps=300),

@@ -40,7 +40,7 @@ def test_other_spaces_are_refused(space: gymnasium.Space[Any]) -> None:
 
 
 spaces = st.one_of(
-    st.builds(lambda n, start: Discrete(n, start=start), st.integers(1, 2**62), st.integers(-(2**40), 2**40)),
+    st.builds(lambda n, start: Discrete(n, start=start), st.integers(1, 4096), st.integers(-(2**40), 2**40)),
     st.integers(1, 4).flatmap(
         lambda width: st.builds(
             lambda low, above: Box(np.float32(low), np.nextafter(np.float32(low), np.float32(np.inf)) + np.abs(above)),
@@ -77,9 +77,16 @@ def test_json_holds_a_space_exactly(space: ActionSpace) -> None:
         assert again == space
 
 
+def test_more_actions_than_a_search_can_hold() -> None:
+    assert supported_space(Discrete(4096, start=-5)).shape == ()
+    with one_clear_error("has 4097 actions, .* at most 4096: number those .* without gaps, or .* Box"):
+        supported_space(Discrete(4097))
+
+
 @pytest.mark.parametrize(
     ("value", "match"),
     [
+        ({"type": "Discrete", "n": 10**12, "start": 0}, "has 1000000000000 actions, memworld takes at most 4096"),
         (None, "damaged action space None"),
         ([], "damaged action space"),
         ({"type": "Dict"}, "unknown action space .*: expected Discrete or Box"),

@@ -27,7 +27,8 @@ def call() -> Call:
 def refused(result: Result, *words: str) -> None:
     """Exit code 2, and on standard error one line that starts alike and holds `words`."""
     assert result.exit_code == 2, (result.exit_code, result.output, result.exception)
-    lines = result.stderr.strip().splitlines()
+    # A progress bar may have begun before.
+    lines = [line for line in result.stderr.strip().splitlines() if "/s]" not in line]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("memworld: error: ")
     for word in words:
@@ -186,9 +187,10 @@ def test_horizon_0_and_k_beyond_memory(call: Call, quick_run: Run, tmp_path: Pat
     output, _ = quick_run
     imagine = ("imagine", output / "memory", output / "episodes")
     refused(call(*imagine, "--horizon", 0), "horizon is 0")
-    refused(call(*imagine, "--strategy", "replay_l2", "--k", 100000), "k=100000 is outside 1 to 300")
+    refused(call(*imagine, "--strategy", "replay_l2", "--k", 100000), "k=100000 is outside 1 to 450")
     refused(call(*imagine, "--strategy", "replay"), "unknown strategy 'replay'")
     refused(call(*imagine, "--mode", "walk"), "unknown mode 'walk'")
+    assert call(*imagine, "--seed", 2**64).exit_code == 2
     evaluate = ("evaluate", output / "memory", output / "episodes", "-o", tmp_path / "e")
     refused(call(*evaluate, "--horizon", 0), "horizon must be at least 1")
     refused(call(*evaluate, "--horizon", 5000), "no held-out episode has 5000 steps")
@@ -211,7 +213,10 @@ def test_output_that_exists_or_cannot_be_written(call: Call, quick_run: Run, tmp
         refused(call(*command, "-o", foreign / "thesis.txt"), "is a file")
         refused(call(*command, "-o", foreign / "thesis.txt" / "below"), "thesis.txt")
         refused(call(*command, "-o", "/proc/nowhere"), "/proc/nowhere")
-    refused(call("demo", "-o", foreign), "holds no config.json")
+    refused(call("demo", "-o", foreign), "holds no config.json of a memworld run")
+    (foreign / "config.json").write_text("{}")
+    refused(call("demo", "-o", foreign, "--overwrite"), "not memworld's to overwrite")
+    (foreign / "config.json").unlink()
     refused(call("train", output / "episodes", "-o", tmp_path / "x", "--resume", "--overwrite"), "contradict")
     assert (foreign / "thesis.txt").read_text() == "do not touch"
 
@@ -224,10 +229,54 @@ def test_options_that_mean_nothing_are_refused(call: Call, quick_run: Run, tmp_p
     refused(call(*train, "--latent-shape", "4x7x7"), "grid")
     refused(call(*train, "--objective", "gamma"), "unknown objective 'gamma'")
     refused(call(*train, "--steps", 0), "steps must be at least 1")
-    refused(call(*train, "--held-out", 0), "hold out at least 1")
-    refused(call(*train, "--held-out", 4), "cannot hold out 4 of 4")
+    refused(call(*train, "--held-out", 4), "1 episode is left to train on, and one more is needed")
+    refused(call(*train, "--held-out", 5), "cannot hold out 5 of 5")
+    refused(call(*train, "--beta", 4), "belongs to the objective beta")
+    refused(call(*train, "--batch-size", 10**11), "out of memory")
     refused(call("record", "pong", "-o", tmp_path / "r", "--skill", 2.0), "skill is 2.0")
     refused(call("record", "pong", "-o", tmp_path / "r", "--episodes", 0), "episodes is 0")
     refused(call("forget", output / "memory", "nobody"), "no episode 'nobody'")
     assert call("record", "pong").exit_code == 2  # --output is missing
     assert call("imagination").exit_code == 2
+
+
+def test_a_picture_never_replaces_another_file(call: Call, quick_run: Run, tmp_path: Path) -> None:
+    output, _ = quick_run
+    imagine = ("imagine", output / "memory", output / "episodes", "--horizon", 2, "-o")
+    before = (output / "memory" / "memory.json").read_bytes()
+    refused(call(*imagine, output / "memory" / "memory.json"), "no name of a picture")
+    assert (output / "memory" / "memory.json").read_bytes() == before
+    (tmp_path / "thesis.png").write_text("no picture")
+    refused(call(*imagine, tmp_path / "thesis.png"), "exists and is no PNG")
+    assert call(*imagine, tmp_path / "strip.png").exit_code == 0
+    assert call(*imagine, tmp_path / "strip.png").exit_code == 0
+
+
+def test_episodes_of_another_world(call: Call, quick_run: Run, tmp_path: Path) -> None:
+    output, _ = quick_run
+    done = call("record", "freeway", "-o", tmp_path / "freeway", "-n", 2, "--max-steps", 20, "-q")
+    assert done.exit_code == 0, done.output
+    refused(call("imagine", output / "memory", tmp_path / "freeway"), "the memory has world pong")
+    refused(
+        call("evaluate", output / "memory", tmp_path / "freeway", "-o", tmp_path / "e"), "the memory has world pong"
+    )
+    done = call("record", "pong", "-o", tmp_path / "other", "-n", 5, "--max-steps", 150, "-q")
+    assert done.exit_code == 0, done.output
+    refused(
+        call("imagine", output / "memory", tmp_path / "other", "--horizon", 2), "is not the one that the memory holds"
+    )
+    assert not (tmp_path / "e").exists()
+
+
+def test_evaluate_resumes_and_says_how_to_make_the_report_again(call: Call, quick_run: Run, tmp_path: Path) -> None:
+    output, _ = quick_run
+    target = tmp_path / "my evaluation"
+    command = ("evaluate", output / "memory", output / "episodes", "--horizon", 3, "--starts", 2, "-q", "-o", target)
+    done = call(*command)
+    assert done.exit_code == 0, done.output
+    refused(call(*command), "exists and is not empty")
+    assert call(*command, "--resume").exit_code == 0
+    refused(call(*command, "--resume", "--seed", 5), "begun with other settings")
+    page = (target / "report.html").read_text()
+    assert "--horizon 3 --starts 2 --conditioning none --seed 0" in page
+    assert "my evaluation&#39;" in page

@@ -64,4 +64,4 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     runpy.run_path(str(ROOT / "examples" / "your_own_environment.py"), run_name="__main__")
     said = capsys.readouterr().out
     assert "Rollout(1 futures of 10 steps" in said
-    assert said.count("from ball-") == 3
+    assert said.count("from seed0-") == 3

@@ -112,7 +112,7 @@ def test_rows_are_a_new_object_after_every_change_and_only_then() -> None:
     memory = memory_of(POOL[:2])
     rows = memory.rows
     assert memory.rows is rows
-    memory.replace_frames("a", POOL[0].observations)
+    memory.hold(replace(memory.episodes[0], frames=POOL[1].observations))
     assert memory.rows is rows
     memory.append(POOL[2], ENCODER)
     grown = memory.rows
@@ -311,6 +311,23 @@ def test_the_row_of_a_step() -> None:
 def test_frames_of_rows_that_are_none(row: int) -> None:
     with one_clear_error(f"the memory has no row {row}: give 0 to 14"):
         memory_of(POOL).frames([0, row])
+
+
+@pytest.mark.parametrize("number", [1.0, 1.7, None, True, "1", torch.tensor(1.0)])
+def test_numbers_that_are_no_whole_ones(number: Any) -> None:
+    memory = memory_of(POOL)
+    for ask, name in (
+        (lambda: memory.frames([0, number]), "row"),
+        (lambda: memory.row_of("a", number), "step"),
+        (lambda: Memory(LEFT_RIGHT, ENCODER, number), "seed"),
+    ):
+        with one_clear_error(f"{name} must be a whole number, got "):
+            ask()
+
+
+def test_whole_numbers_of_any_type_are_python_s_own() -> None:
+    assert type(Memory(LEFT_RIGHT, ENCODER, np.int64(3)).seed) is int  # type: ignore[arg-type]
+    assert memory_of(POOL).row_of("a", np.int32(2)) == 2  # type: ignore[arg-type]
 
 
 def test_frames_that_are_not_kept() -> None:

@@ -38,6 +38,14 @@ def put_episode(name: str, new: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda value: value["episodes"][1].update({name: new})
 
 
+def without_checksums(folder: Path) -> None:
+    """As older versions wrote it."""
+    value = json.loads((folder / "memory.json").read_text())
+    for entry in value["episodes"]:
+        del entry["sha256"]
+    (folder / "memory.json").write_text(json.dumps(value))
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
@@ -47,7 +55,12 @@ def put_episode(name: str, new: Any) -> Callable[[dict[str, Any]], Any]:
         (drop("encoder"), "damaged .*'encoder'"),
         (drop("episodes"), "damaged .*'episodes'"),
         (put("seed", None), "memory.json is damaged .TypeError"),
-        (put("seed", float("inf")), "memory.json is damaged .OverflowError"),
+        (put("seed", float("inf")), "memory.json is damaged .TypeError: seed inf"),
+        (put("seed", True), "memory.json is damaged .TypeError: seed True"),
+        (put("frames", 1), "memory.json is damaged .TypeError: seed 0, frames 1"),
+        (put("frames", "false"), "memory.json is damaged"),
+        (put("latent_shape", [2.0]), r"latent_shape \[2.0\]"),
+        (put("latent_shape", [10**18, 8, 8]), "mu should be float32"),
         (put("latent_shape", 2), "memory.json is damaged"),
         (put("latent_shape", []), r"memory.json is damaged .*latent_shape \[\]"),
         (put("latent_shape", [-2]), r"latent_shape \[-2\]"),
@@ -64,7 +77,11 @@ def put_episode(name: str, new: Any) -> Callable[[dict[str, Any]], Any]:
         (put_episode("id", "e0"), "memory.json is damaged .*an episode is listed twice"),
         (put_episode("id", "e9"), "remembered episode .*e9.safetensors is missing"),
         (put_episode("steps", 5), r"e1.safetensors is damaged: mu should be float32 \[6, 2\], got float32 \[3, 2\]"),
-        (put_episode("steps", -1), "e1.safetensors is damaged"),
+        (put_episode("steps", -1), "memory.json is damaged .*episode e1 of -1 steps"),
+        (put_episode("steps", 0), "memory.json is damaged .*episode e1 of 0 steps"),
+        (put_episode("steps", 2.0), "memory.json is damaged .*episode e1 of 2.0 steps"),
+        (put_episode("sha256", 3), "memory.json is damaged .*sha256 3"),
+        (put_episode("sha256", "0" * 64), "e1.safetensors is damaged: its SHA-256 is not the one in the memory's list"),
         (put_episode("steps", float("inf")), "memory.json is damaged"),
         (put_episode("source", "x"), "memory.json is damaged"),
     ],
@@ -101,7 +118,7 @@ def test_no_memory_at_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda a: a.pop("z"), r"e1.safetensors is damaged: z should be float32 \[3, 2\], got nothing; remember"),
+        (lambda a: a.pop("z"), r"e1.safetensors is damaged: z should be float32 \[3, 2\], got nothing; or drop"),
         (lambda a: a.update(mu=a["mu"].astype(np.float64)), r"mu should be float32 \[3, 2\], got float64 \[3, 2\]"),
         (lambda a: a.update(actions=a["actions"][:1]), r"actions should be int64 \[2\], got int64 \[1\]"),
         (lambda a: a.update(actions=a["actions"].astype(np.float32)), r"actions should be int64 \[2\], got float32"),
@@ -110,6 +127,10 @@ def test_no_memory_at_all(tmp_path: Path) -> None:
         (lambda a: a.pop("truncations"), "truncations should be bool"),
         (lambda a: a.update(mu=a["mu"] * np.float32(np.nan)), "e1.safetensors: mu holds NaN or infinity"),
         (lambda a: a.update(sigma=a["sigma"] * 0), "e1.safetensors: sigma must be above 0"),
+        (lambda a: a.update(actions=a["actions"] + 4), "e1.safetensors is damaged: action .* is outside Discrete.4."),
+        (lambda a: a.update(rewards=a["rewards"] * np.float32(np.inf)), "its rewards hold NaN or infinity"),
+        (lambda a: a.update(terminations=np.array([True, False])), "the episode ends before its last step"),
+        (lambda a: a.update(truncations=np.array([True, True])), "the episode ends before its last step"),
     ],
 )
 def test_an_episode_s_arrays_that_were_changed(
@@ -118,7 +139,12 @@ def test_an_episode_s_arrays_that_were_changed(
     arrays = read_arrays(stored / "episodes/e1.safetensors", "episode")
     change(arrays)
     write_arrays(stored / "episodes/e1.safetensors", arrays)
+    with one_clear_error("e1.safetensors is damaged: its SHA-256 is not the one in the memory's list"):
+        open_memory(stored)
+    without_checksums(stored)
     with one_clear_error(match):
+        open_memory(stored)
+    with one_clear_error(f"drop the episode: memworld forget {stored} e1$"):
         open_memory(stored)
 
 

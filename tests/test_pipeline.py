@@ -31,14 +31,14 @@ def test_the_run_folder_holds_what_the_documentation_names(quick_run: Run) -> No
     assert json.loads((output / "config.json").read_text())["seed"] == 0
     timing = json.loads((output / "timing.json").read_text())
     assert list(timing["stages_seconds"]) == ["record", "train", "remember", "evaluate", "report"]
-    assert {m["method"] for m in timing["methods"]} == {"rollout", "replay_l2", "replay_kl"}
+    assert {m["method"] for m in timing["methods"]} == {"rollout", "replay_l2", "replay_kl", "default"}
     assert tuple(read_metrics(output / "metrics.parquet")) == result.evaluation.table.rows
     assert (output / "encoder" / "reconstructions.png").is_file()
 
 
 def test_the_memory_holds_the_training_episodes_alone_and_gives_the_world_back(quick_run: Run) -> None:
     output, _ = quick_run
-    world = memworld.WorldModel.open(output / "memory")
+    world = memworld.WorldModel.open(output / "memory", memworld.DynamicsConfig(conditioning="none"))
     dataset = memworld.open_dataset(output / "episodes")
     training, held_out = dataset.split(2, 0)
     assert world.memory.ids == training.ids
@@ -94,7 +94,7 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_numbers(
 def test_a_folder_with_other_settings_is_refused(quick_run: Run) -> None:
     output, _ = quick_run
     config = demo_config("pong", seed=0, quick=True)
-    with one_clear_error("holds a run of other settings .they differ in training"):
+    with one_clear_error("was begun with other settings .they differ in training"):
         run(replace(config, training=replace(config.training, steps=121)), output, "resume")
     with one_clear_error("exists and is not empty"):
         run(config, output)

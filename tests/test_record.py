@@ -8,7 +8,6 @@ import gymnasium
 import numpy as np
 import pytest
 
-from memworld.errors import MemworldError
 from memworld.formats.npz import open_npz
 from memworld.record import load_policy, record
 from memworld.worlds import World, open_world
@@ -206,10 +205,15 @@ def test_an_output_that_cannot_be_written(pong: World, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"episodes": 0}, "episodes is 0"),
+        ({"episodes": 0}, "episodes is 0: use a whole number from 1 to 100000"),
+        ({"episodes": 10**9}, "episodes is 1000000000"),
         ({"max_steps": 0}, "max_steps is 0"),
+        ({"max_steps": 10**9}, "max_steps is 1000000000"),
+        ({"max_steps": 2.5}, "max_steps is 2.5: use a whole number"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**32}, "seed is 4294967296: use a whole number from 0 to 4294967295"),
         ({"random_start": -1}, "random_start is -1"),
+        ({"random_start": 10**7}, "random_start is 10000000: use a whole number from 0 to 10000"),
         ({"skills": ()}, "skills is empty"),
         ({"skills": (1.0, 1.5)}, "skill is 1.5"),
     ],
@@ -302,13 +306,53 @@ def test_an_unknown_policy_lists_the_worlds(pong: World, tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
-def test_what_a_policy_raises_passes_through(tmp_path: Path) -> None:
+def test_a_policy_that_fails_is_named_with_its_step(tmp_path: Path) -> None:
+    left = iter(range(8))
+
+    def broken(observation: np.ndarray, info: Any) -> int:
+        if next(left, None) is None:
+            raise LookupError("lost\nits way")
+        return 2
+
+    failed = r"policy .*broken failed at step 3 of episode seed0-00001 \(LookupError: lost its way\): correct it"
+    with one_clear_error(failed):
+        record(toy(), broken, tmp_path, episodes=2, max_steps=5, random_start=0)
+    assert open_npz(tmp_path).ids == ("seed0-00000",)
+
+
+def test_resuming_with_fewer_episodes_than_stored_is_refused(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"max_steps": 5, "random_start": 0}
+    record(toy(), always_two, tmp_path, episodes=3, **settings)
+    with one_clear_error("has 3 episodes already, 1 was asked for: ask for 3 or more"):
+        record(toy(), always_two, tmp_path, episodes=1, on_existing="resume", **settings)
+    (tmp_path / "episodes/seed0-00001.npz").unlink()
+    with one_clear_error("seed0-00001.npz is missing"):
+        record(toy(), always_two, tmp_path, episodes=4, on_existing="resume", **settings)
+
+
+def test_overwriting_keeps_the_old_data_until_an_episode_was_played(tmp_path: Path) -> None:
     def broken(observation: np.ndarray, info: Any) -> int:
         raise LookupError("lost")
 
-    with pytest.raises(LookupError, match="lost") as caught:
-        record(toy(), broken, tmp_path, episodes=1, max_steps=5)
-    assert not isinstance(caught.value, MemworldError)
+    settings: dict[str, Any] = {"max_steps": 5, "on_existing": "overwrite"}
+    record(toy(), always_two, tmp_path / "out", episodes=2, **settings)
+    before = files(tmp_path / "out")
+    with one_clear_error("LookupError: lost"):
+        record(toy(), broken, tmp_path / "out", episodes=2, seed=1, **settings)
+    with pytest.raises(KeyboardInterrupt):
+        record(interrupted(toy(), 0), always_two, tmp_path / "out", episodes=2, seed=1, **settings)
+    assert files(tmp_path / "out") == before
+    # What it then makes is what a new folder would have got.
+    record(toy(), always_two, tmp_path / "out", episodes=2, seed=1, **settings)
+    record(toy(), always_two, tmp_path / "new", episodes=2, seed=1, max_steps=5)
+    assert files(tmp_path / "out") == files(tmp_path / "new") != before
+
+
+def test_a_folder_that_is_not_ours_is_refused_before_anything_is_played(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with one_clear_error("not memworld's to overwrite: name another folder"):
+        record(interrupted(toy(), 0), always_two, tmp_path, episodes=1, max_steps=5, on_existing="overwrite")
+    assert (tmp_path / "thesis.txt").exists()
 
 
 def test_progress_goes_to_stderr_and_only_when_asked(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -5,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from memworld import memory_files
 from memworld.datasets import EpisodeDataset
@@ -12,8 +15,9 @@ from memworld.encoders import open_encoder
 from memworld.encoders.vae import VAE
 from memworld.episodes import Episode
 from memworld.memory import Memory
-from memworld.memory_files import open_memory
+from memworld.memory_files import one_episode, open_memory
 from memworld.remember import remember
+from memworld.storage import locked
 from memworld.stored_frames import StoredFrames
 from tests.helpers import (
     assert_same_memory,
@@ -101,7 +105,8 @@ def test_an_interrupt_keeps_what_is_finished(whole: Path, tmp_path: Path, call: 
 def test_a_kill_at_any_write_loses_nothing(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, call: int
 ) -> None:
-    real: Callable[..., None] = getattr(memory_files, name)
+    owner = memory_files if name == "write_json" else one_episode
+    real: Callable[..., None] = getattr(owner, name)
     count = iter(range(1, call + 1))
 
     def limited(*args: Any) -> None:
@@ -110,7 +115,7 @@ def test_a_kill_at_any_write_loses_nothing(
         real(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(memory_files, name, limited)
+        patch.setattr(owner, name, limited)
         with pytest.raises(KeyboardInterrupt):
             remember(DATASET, ENCODER, tmp_path / "cut")
     # The first list is empty; frames and arrays belong to the list that follows.
@@ -170,6 +175,14 @@ def test_overwriting_starts_anew(whole: Path, tmp_path: Path) -> None:
 # Refusals
 
 
+class NanEncoder(VAE):
+    """An encoder that breaks its promise."""
+
+    def encode(self, frames: np.ndarray) -> tuple[Tensor, Tensor]:
+        mu, sigma = super().encode(frames)
+        return mu * torch.nan, sigma
+
+
 def with_units(units: int) -> VAE:
     return VAE(ENCODER.config, ENCODER.network, ENCODER.mean, ENCODER.scale, units)
 
@@ -216,6 +229,57 @@ def test_folders_that_are_not_to_be_used(whole: Path, tmp_path: Path) -> None:
     (whole / "memory.json").write_text("{")
     with one_clear_error("holds no memory.json of a memworld memory, so it is not memworld's to resume"):
         remember(DATASET, ENCODER, whole, on_existing="resume")
+
+
+@pytest.mark.parametrize(
+    ("load", "encoder", "match"),
+    [
+        (lambda id: replace(DATASET.load(id), id="e9"), ENCODER, "episode e0 of 3 steps was loaded as e9"),
+        (DATASET.load, NanEncoder(ENCODER.config, ENCODER.network, ENCODER.mean, ENCODER.scale, 2), "mu holds NaN"),
+    ],
+)
+def test_nothing_is_emptied_for_what_cannot_be_remembered(
+    whole: Path, load: Callable[[str], Episode], encoder: VAE, match: str
+) -> None:
+    before = folder_bytes(whole)
+    with one_clear_error(match):
+        remember(EpisodeDataset(DATASET.info, DATASET.entries, load), encoder, whole, on_existing="overwrite")
+    assert folder_bytes(whole) == before
+
+
+def test_one_writer_at_a_time(whole: Path) -> None:
+    before = folder_bytes(whole)
+    for mode in ("error", "resume", "overwrite"):
+        with locked(whole), one_clear_error("another memworld is writing to .*whole: wait for it"):
+            remember(DATASET, ENCODER, whole, on_existing=mode)
+    assert folder_bytes(whole) == before
+
+    def load(id: str) -> Episode:
+        with one_clear_error("another memworld is writing"):  # while the first is at it
+            remember(DATASET, ENCODER, whole, on_existing="resume")
+        return DATASET.load(id)
+
+    shutil.rmtree(whole)
+    remember(EpisodeDataset(DATASET.info, DATASET.entries, load), ENCODER, whole)
+    assert folder_bytes(whole) == before
+
+
+@pytest.mark.parametrize("part", ["episodes", "encoder"])
+def test_a_link_in_the_folder_is_not_followed(whole: Path, tmp_path: Path, part: str) -> None:
+    (whole / part).rename(tmp_path / "victim")
+    (whole / part).symlink_to(tmp_path / "victim")
+    (tmp_path / "victim/thesis.txt").write_text("years of work")
+    before = folder_bytes(tmp_path)
+    with one_clear_error(f"{part} is a link, which could lead outside"):
+        remember(DATASET, ENCODER, whole, on_existing="resume")
+    assert folder_bytes(tmp_path) == before
+
+
+def test_what_a_kill_left_in_the_encoder_s_folder_is_cleaned_away(whole: Path) -> None:
+    before = folder_bytes(whole)
+    (whole / "encoder/.tmp-x.json").write_bytes(b"half")
+    remember(DATASET, ENCODER, whole, on_existing="resume")
+    assert folder_bytes(whole) == before
 
 
 def test_an_episode_that_cannot_be_loaded_stops_after_those_before_it(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from memworld.errors import MemworldError
 from memworld.storage import (
     check_name,
     make_folder,
-    prepare_folder,
     read_arrays,
     read_json,
     write_arrays,
@@ -142,116 +141,6 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         make_folder(tmp_path / "file/x")
     make_folder(tmp_path / "a/b")
     make_folder(tmp_path / "a/b")
-
-
-# Folders
-
-
-def test_a_new_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
-    for mode in ("error", "resume", "overwrite"):
-        prepare_folder(tmp_path / mode / "a/b", mode, "ours.json")
-        prepare_folder(tmp_path / mode / "a/b", mode, "ours.json")
-        assert list((tmp_path / mode / "a/b").iterdir()) == []
-
-
-@pytest.fixture
-def ours(tmp_path: Path) -> Path:
-    (tmp_path / "run/deep/deeper").mkdir(parents=True)
-    for name in ("ours.json", "deep/deeper/x", "a", "z"):
-        (tmp_path / "run" / name).write_text(name)
-    (tmp_path / "precious").write_text("elsewhere")
-    (tmp_path / "run/link").symlink_to(tmp_path)
-    return tmp_path / "run"
-
-
-def test_an_existing_folder_is_refused_kept_or_emptied(ours: Path) -> None:
-    before = folder_bytes(ours)
-    with one_clear_error("run exists and is not empty: name another, or use --resume or --overwrite"):
-        prepare_folder(ours, "error", "ours.json")
-    prepare_folder(ours, "resume", "ours.json")
-    assert folder_bytes(ours) == before
-    prepare_folder(ours, "overwrite", "ours.json")
-    assert list(ours.iterdir()) == []
-    assert (ours.parent / "precious").exists()  # a link goes, not what it points to
-
-
-def test_a_link_to_a_folder_is_emptied_and_stays_a_link(ours: Path) -> None:
-    link = ours.parent / "short"
-    link.symlink_to(ours)
-    prepare_folder(link, "overwrite", "ours.json")
-    assert link.is_symlink()
-    assert list(ours.iterdir()) == []
-
-
-@pytest.mark.parametrize("mode", ["resume", "overwrite"])
-def test_a_folder_that_is_not_ours_is_left_alone(ours: Path, mode: Any) -> None:
-    before = folder_bytes(ours)
-    with one_clear_error(f"run exists and holds no other.json, so it is not memworld's to {mode}: name another"):
-        prepare_folder(ours, mode, "other.json")
-    with one_clear_error("holds no deep"):  # a folder of that name is no marker
-        prepare_folder(ours, mode, "deep")
-    assert folder_bytes(ours) == before
-
-
-@pytest.mark.parametrize("removed", range(4))
-def test_an_overwriting_that_was_killed_can_be_repeated(
-    ours: Path, monkeypatch: pytest.MonkeyPatch, removed: int
-) -> None:
-    unlink = Path.unlink
-    gone: list[str] = []
-
-    def killed(path: Path, *args: Any) -> None:
-        if len(gone) == removed:
-            raise KeyboardInterrupt
-        gone.append(path.name)
-        unlink(path, *args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", killed)
-        with pytest.raises(KeyboardInterrupt):
-            prepare_folder(ours, "overwrite", "ours.json")
-    assert len(gone) == removed
-    prepare_folder(ours, "overwrite", "ours.json")
-    assert list(ours.iterdir()) == []
-
-
-def test_what_a_killed_first_write_left_is_no_content(tmp_path: Path) -> None:
-    (tmp_path / ".tmp-abc.json").write_text("{")
-    for mode in ("error", "resume", "overwrite"):
-        prepare_folder(tmp_path, mode, "ours.json")
-
-
-def test_an_unknown_mode_touches_nothing(ours: Path) -> None:
-    with one_clear_error("unknown on_existing 'owerwrite': use error, resume or overwrite"):
-        prepare_folder(ours, "owerwrite", "ours.json")  # type: ignore[arg-type]
-    assert (ours / "ours.json").exists()
-
-
-def test_folders_that_cannot_be(ours: Path) -> None:
-    with one_clear_error("output .*ours.json is a file: name a folder"):
-        prepare_folder(ours / "ours.json", "overwrite", "ours.json")
-    with one_clear_error("ours.json/below cannot be written .Not a directory.: name another or change its permissions"):
-        prepare_folder(ours / "ours.json/below", "error", "ours.json")
-    with one_clear_error("cannot be written .File name too long"):
-        prepare_folder(ours / ("x" * 300), "error", "ours.json")
-
-
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that nobody may write to")
-def test_a_file_system_that_cannot_be_written() -> None:
-    with one_clear_error("output folder /proc/memworld cannot be written"):
-        prepare_folder(Path("/proc/memworld"), "error", "ours.json")
-    with one_clear_error("cannot write /proc/memworld"):
-        write_bytes(Path("/proc/memworld"), b"")
-
-
-def test_a_folder_that_cannot_be_emptied(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(Path, "unlink", refuse)
-    with one_clear_error("run cannot be written .Permission denied"):
-        prepare_folder(ours, "overwrite", "ours.json")
-    assert (ours / "ours.json").exists()
 
 
 # JSON

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def test_stored_frames_are_the_frames(stored: StoredFrames) -> None:
     [
         (np.float32(FRAMES), r"are not uint8 \[4, 5, 6, 3\]: remember the episode again"),
         (FRAMES[:3], "are not uint8"),
+        (np.asfortranarray(FRAMES), "are not uint8"),  # as a damaged header may say
         (b"", "are truncated or damaged .*: remember the episode again"),
         (b"\x93NUMPY\x01\x00\x76\x00", "are truncated or damaged"),
         (b"PK\x03\x04 a zip archive", "are truncated or damaged"),
@@ -47,6 +49,17 @@ def test_stored_frames_that_are_damaged(stored: StoredFrames, content: Any, matc
     for read in (lambda: StoredFrames(stored.path, FRAMES.shape), lambda: stored[0], lambda: np.asarray(stored)):
         with one_clear_error(f"remembered frames .*f.npy {match}"):
             read()
+
+
+def test_stored_frames_that_are_too_long_or_a_pipe(stored: StoredFrames) -> None:
+    with stored.path.open("ab") as file:
+        file.write(b"x")
+    with one_clear_error("are not uint8"):
+        stored[0]
+    stored.path.unlink()
+    os.mkfifo(stored.path)
+    with one_clear_error("are truncated or damaged .*Not a regular file"):
+        stored[0]
 
 
 @given(place=st.integers(0, 127), value=st.integers(0, 255))

@@ -11,14 +11,22 @@ from memworld.storage import one_line
 
 ActionSpace: TypeAlias = gymnasium.spaces.Discrete | gymnasium.spaces.Box
 
+MAX_ACTIONS = 4096
+"""How many actions a `Discrete` may have: in a search each becomes a vector of that many numbers."""
+
 
 def supported_space(space: gymnasium.Space[Any]) -> ActionSpace:
     """Return `space` if memworld can store its actions.
 
     Raises:
-        MemworldError: it is neither `Discrete` nor a one-dimensional `Box`.
+        MemworldError: it is neither `Discrete`, of at most `MAX_ACTIONS`, nor a one-dimensional `Box`.
     """
     if isinstance(space, gymnasium.spaces.Discrete):
+        if space.n > MAX_ACTIONS:
+            raise MemworldError(
+                f"action space {space} has {space.n} actions, memworld takes at most {MAX_ACTIONS}: number those "
+                "that are in use without gaps, or describe them by a Box"
+            )
         return space
     if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1:
         return space
@@ -45,7 +53,7 @@ def space_from_json(value: Any) -> ActionSpace:
     """
     try:
         if value["type"] == "Discrete":
-            return gymnasium.spaces.Discrete(int(value["n"]), start=int(value["start"]))
+            return supported_space(gymnasium.spaces.Discrete(int(value["n"]), start=int(value["start"])))
         if value["type"] == "Box":
             dtype = np.dtype(value["dtype"])
             low = np.array([-np.inf if v is None else v for v in value["low"]], dtype)

@@ -4,7 +4,10 @@ import hashlib
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, overload
+
+import gymnasium
 
 from memworld.actions import ActionSpace, as_actions, space_from_json, space_to_json, supported_space
 from memworld.episodes import Episode
@@ -22,6 +25,10 @@ class DatasetInfo:
         world: name of the world that they were recorded in, "" if unknown.
         state_names: names of the S columns of `Episode.states`; empty if there are none.
         action_names: names of discrete actions in order; empty if unknown.
+
+    Raises:
+        MemworldError: an unsupported shape or space, a name that cannot be printed, or names of some
+            actions only.
     """
 
     observation_shape: tuple[int, int, int]
@@ -42,6 +49,16 @@ class DatasetInfo:
         object.__setattr__(self, "observation_shape", shape)
         for name in ("state_names", "action_names"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        for text in (self.world, *self.state_names, *self.action_names):
+            # They come from files, and go to the terminal, which obeys control characters.
+            if not isinstance(text, str) or not text.isprintable():
+                raise MemworldError(f"name {text!r} of a world, state or action cannot be printed: use plain text")
+        actions = int(self.action_space.n) if isinstance(self.action_space, gymnasium.spaces.Discrete) else 0
+        if self.action_names and len(self.action_names) != actions:
+            raise MemworldError(
+                f"{len(self.action_names)} action names for {one_line(self.action_space)}, which has {actions} to "
+                "name: name all or none"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The same in plain JSON values."""
@@ -126,19 +143,27 @@ class EpisodeDataset(Sequence[Episode]):
     Indexing and iterating load; `entries` and `steps` do not.
     """
 
-    def __init__(self, info: DatasetInfo, entries: Sequence[EpisodeEntry], load: Callable[[str], Episode]) -> None:
+    def __init__(
+        self,
+        info: DatasetInfo,
+        entries: Sequence[EpisodeEntry],
+        load: Callable[[str], Episode],
+        root: Path | None = None,
+    ) -> None:
         """Describe a data set.
 
         Args:
             info: what all its episodes share.
             entries: its episodes, in order.
             load: returns the episode of an id.
+            root: file or folder that `load` reads from, if any.
 
         Raises:
             MemworldError: two episodes have one id.
         """
         self.info = info
         self.entries = tuple(entries)
+        self.root = root
         self._load = load
         self._by_id = {entry.id: entry for entry in self.entries}
         if len(self._by_id) != len(self.entries):
@@ -170,7 +195,7 @@ class EpisodeDataset(Sequence[Episode]):
     def __getitem__(self, index: slice) -> "EpisodeDataset": ...
     def __getitem__(self, index: int | slice) -> "Episode | EpisodeDataset":
         if isinstance(index, slice):
-            return EpisodeDataset(self.info, self.entries[index], self._load)
+            return EpisodeDataset(self.info, self.entries[index], self._load, self.root)
         return self.load(self.entries[index].id)
 
     def __iter__(self) -> Iterator[Episode]:
@@ -200,7 +225,21 @@ class EpisodeDataset(Sequence[Episode]):
         Raises:
             MemworldError: an id is unknown or given twice.
         """
-        return EpisodeDataset(self.info, [self._entry(i) for i in ids], self._load)
+        return EpisodeDataset(self.info, [self._entry(i) for i in ids], self._load, self.root)
+
+    def check_output(self, path: str | Path) -> None:
+        """See that what is written to `path` cannot destroy what the episodes are read from.
+
+        Raises:
+            MemworldError: `path` is `root`, contains it, or lies in it.
+        """
+        if self.root is None:
+            return
+        root, output = self.root.resolve(), Path(path).resolve()
+        if output.is_relative_to(root) or root.is_relative_to(output):
+            raise MemworldError(
+                f"output {path} is, contains or lies in {self.root}, which the episodes are read from: name another"
+            )
 
     def _entry(self, episode_id: str) -> EpisodeEntry:
         if episode_id not in self._by_id:
@@ -221,7 +260,8 @@ class EpisodeDataset(Sequence[Episode]):
             raise MemworldError(f"seed must be 0 or above, got {seed}")
         if not 1 <= held_out < len(self):
             raise MemworldError(
-                f"cannot hold out {held_out} of {len(self)} episodes: at least one must stay on each side"
+                f"cannot hold out {held_out} of {len(self)} episodes: at least one must stay on each side; "
+                "record more, or hold out none"
             )
         # By a hash of each id, so that an episode recorded later moves few others across.
         order = sorted(self.ids, key=lambda i: hashlib.sha256(f"{seed}:{i}".encode()).digest())

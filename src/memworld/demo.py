@@ -31,7 +31,7 @@ def demo_config(world: str = "pong", seed: int = 0, quick: bool = False) -> RunC
     config = RunConfig(
         RecordingConfig(world=opened.name),
         vae=VAEConfig(latent_shape=(4, 8, 8), channels=(24, 48, 96)),
-        training=TrainingConfig(seed=seed),
+        training=TrainingConfig(steps=1200, seed=seed),
         evaluation=EvaluationConfig(seed=seed),
         seed=seed,
     )

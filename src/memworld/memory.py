@@ -6,9 +6,11 @@ episode has no action, so it can be a successor but never a search candidate.
 """
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +37,7 @@ class MemoryEpisode:
         terminations: (T,) bool.
         truncations: (T,) bool.
         frames: (T+1, H, W, C) uint8, in memory or in a file, or None if not kept.
+        sha256: of the file that holds all but the frames, None if there is none.
     """
 
     entry: EpisodeEntry
@@ -44,6 +47,7 @@ class MemoryEpisode:
     terminations: np.ndarray
     truncations: np.ndarray
     frames: np.ndarray | StoredFrames | None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,14 +117,14 @@ class Memory:
         memory._episodes = tuple(episodes)
         return memory
 
-    def _start(
-        self, info: DatasetInfo, fingerprint: str, latent_shape: tuple[int, ...], seed: int, keep_frames: bool
-    ) -> None:
+    def _start(self, info: DatasetInfo, encoder: str, shape: tuple[int, ...], seed: int, keep_frames: bool) -> None:
         self.info = info
-        self.encoder_fingerprint = fingerprint
-        self.latent_shape = latent_shape
-        self.seed = seed
+        self.encoder_fingerprint = encoder
+        self.latent_shape = shape
+        self.seed = _whole(seed, "seed")
         self.keep_frames = keep_frames
+        # Since it was built, opened or saved: a folder may have grown, so a save takes no others out of it.
+        self.removed: set[str] = set()
         self._episodes: tuple[MemoryEpisode, ...] = ()
         self._rows: Rows | None = None
 
@@ -190,7 +194,7 @@ class Memory:
             episode.truncations,
             episode.observations if self.keep_frames else None,
         )
-        self._change((*self._episodes, remembered))
+        self._episodes, self._rows = (*self._episodes, remembered), None
 
     def extend(self, episodes: Iterable[Episode], encoder: Encoder) -> None:
         """Append several episodes."""
@@ -207,15 +211,13 @@ class Memory:
         unknown = [i for i in ids if i not in self.ids]
         if unknown:
             raise MemworldError(f"the memory has no episode {unknown[0]!r}: see memworld inspect for those it has")
-        self._change(tuple(e for e in self._episodes if e.entry.id not in ids))
+        self.removed |= set(ids)
+        self._episodes, self._rows = tuple(e for e in self._episodes if e.entry.id not in ids), None
 
-    def replace_frames(self, episode_id: str, frames: np.ndarray | StoredFrames) -> None:
-        """Hold the same frames of an episode in another way, as in a file rather than in memory."""
-        self._episodes = tuple(replace(e, frames=frames) if e.entry.id == episode_id else e for e in self._episodes)
-
-    def _change(self, episodes: tuple[MemoryEpisode, ...]) -> None:
-        self._episodes = episodes
-        self._rows = None
+    def hold(self, *same: MemoryEpisode) -> None:
+        """Hold episodes in another way, as with their frames in files rather than in memory."""
+        by_id = {e.entry.id: e for e in same}
+        self._episodes = tuple(by_id.get(e.entry.id, e) for e in self._episodes)
 
     @property
     def rows(self) -> Rows:
@@ -238,7 +240,7 @@ class Memory:
         Raises:
             MemworldError: the memory has no such episode or step.
         """
-        start = 0
+        start, step = 0, _whole(step, "step")
         for episode in self._episodes:
             if episode.entry.id == episode_id:
                 if not 0 <= step <= episode.entry.steps:
@@ -251,20 +253,28 @@ class Memory:
         """The recorded frames of these rows, uint8 (len(rows), H, W, C).
 
         Raises:
-            MemworldError: the memory keeps no frames, or a row is none of its own (as -1, which
-                stands for a row that was not found).
+            MemworldError: the memory keeps no frames, or a row is none of its own (as -1, for none found).
         """
         if not self.keep_frames:
             raise MemworldError("the memory keeps no frames: remember the episodes with frames to see them")
-        count = len(self)
         found = np.empty((len(rows), *self.info.observation_shape), np.uint8)
-        for place, row in enumerate(map(int, rows)):
-            if not 0 <= row < count:
-                raise MemworldError(f"the memory has no row {row}: give 0 to {count - 1}")
+        for place, row in enumerate(_whole(row, "row") for row in rows):
+            if not 0 <= row < len(self):
+                raise MemworldError(f"the memory has no row {row}: give 0 to {len(self) - 1}")
             episode = self._episodes[int(self.rows.episodes[row])]
             assert episode.frames is not None  # keep_frames
             found[place] = episode.frames[int(self.rows.steps[row])]
         return found
+
+
+def _whole(number: Any, name: str) -> int:
+    """A whole number of any type as Python's own."""
+    try:
+        if isinstance(number, bool):
+            raise TypeError
+        return operator.index(number)
+    except TypeError:
+        raise MemworldError(f"{name} must be a whole number, got {number!r}") from None
 
 
 def _lay_out(episodes: Sequence[MemoryEpisode], info: DatasetInfo) -> Rows:

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import operator
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +17,21 @@ from memworld.actions import ActionSpace, as_actions, supported_space
 from memworld.datasets import DatasetInfo, EpisodeDataset
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
-from memworld.formats.npz import NpzWriter, open_npz
-from memworld.storage import OnExisting
+from memworld.formats.npz import INDEX, KIND, NpzWriter, is_data_set, open_npz
+from memworld.storage import OnExisting, one_line, prepare_folder
 from memworld.worlds import World
 from memworld.worlds.policies import Policy, PolicyFactory, check_skill, random_policy, skilled
 
 _log = logging.getLogger(__name__)
+
+# Of numbers that would otherwise run for days or out of memory before they show to be typing errors.
+# An episode's id has five digits for its number; an episode is held in memory until it ends.
+_RANGES = {
+    "episodes": (1, 100_000),
+    "max_steps": (1, 1_000_000),
+    "seed": (0, 2**32 - 1),
+    "random_start": (0, 10_000),
+}
 
 
 def record(
@@ -54,7 +64,8 @@ def record(
             share `1 - skill` of the play by random actions that are held for several steps.
         random_start: play up to this many steps of held random actions before recording begins; how
             many is drawn for each episode.
-        on_existing: what to do if `output` holds something, see `storage.prepare_folder`.
+        on_existing: what to do if `output` holds something, see `storage.prepare_folder`; `overwrite`
+            removes it when the first new episode has been played.
         progress: show a progress bar with each episode's return.
 
     Returns:
@@ -63,11 +74,10 @@ def record(
 
     Raises:
         MemworldError: a number out of its range, an unknown policy, a policy's action outside the
-            space, or `output` exists, cannot be written, or was begun with other settings. What
-            the policy itself raises passes through.
+            space or an exception in it, or `output` exists, cannot be written, was begun with other
+            settings, lacks episodes that it lists, or has more than `episodes` already.
     """
-    _check_least(1, episodes=episodes, max_steps=max_steps)
-    _check_least(0, seed=seed, random_start=random_start)
+    _check_ranges(episodes=episodes, max_steps=max_steps, seed=seed, random_start=random_start)
     if not skills:
         raise MemworldError("skills is empty: give at least one, such as 1.0")
     cycle = [check_skill(float(skill)) for skill in skills]
@@ -79,13 +89,25 @@ def record(
 
     env = world.make()
     try:
-        writer = NpzWriter(output, _dataset_info(world, env), on_existing)
+        info = _dataset_info(world, env)
+        played: list[Episode] = []
+        if on_existing == "overwrite":
+            # The old episodes stay until world and policy have proved to work.
+            if not is_data_set(Path(output)):
+                prepare_folder(Path(output), on_existing, INDEX, KIND)  # which refuses what others made
+            played.append(info.check(_play(env, world, factory, plan(0), max_steps)))
+        writer = NpzWriter(output, info, on_existing)
         stored = open_npz(output).entries
         for index, entry in enumerate(stored):
             _check_resumable(output, entry.id, entry.source, plan(index))
+        if len(stored) > episodes:
+            raise MemworldError(
+                f"{output} has {len(stored)} episodes already, {episodes} {'was' if episodes == 1 else 'were'} asked "
+                f"for: ask for {len(stored)} or more, or write to another folder"
+            )
         with tqdm(total=episodes, initial=len(stored), unit="episode", disable=not progress) as bar:
             for index in range(len(stored), episodes):
-                episode = _play(env, world, factory, plan(index), max_steps)
+                episode = played.pop() if played else _play(env, world, factory, plan(index), max_steps)
                 writer.append(episode)
                 gained = float(episode.rewards.sum())
                 _log.info("recorded %s: %d steps, return %g", episode.id, len(episode), gained)
@@ -154,11 +176,16 @@ class _Plan:
         return cls(f"seed{seed}-{index:05d}", skill, start, env_seed, rng, source)
 
 
-def _check_least(least: int, **numbers: int) -> None:
-    """Raise if one of the named numbers is below `least`."""
+def _check_ranges(**numbers: int) -> None:
+    """Raise if one of the named numbers is no whole number of its range."""
     for name, number in numbers.items():
-        if number < least:
-            raise MemworldError(f"{name} is {number}: use at least {least}")
+        low, high = _RANGES[name]
+        try:
+            sound = low <= operator.index(number) <= high
+        except TypeError:
+            sound = False
+        if not sound:
+            raise MemworldError(f"{name} is {number}: use a whole number from {low} to {high}")
 
 
 def _find_policy(world: World, policy: str | Policy) -> tuple[PolicyFactory, str]:
@@ -207,7 +234,14 @@ def _play(
     rewards: list[float] = []
     terminated = truncated = False
     while not (terminated or truncated):
-        action = _check_action(policy(observation, info), space, plan, len(actions))
+        try:
+            chosen = policy(observation, info)
+        except Exception as error:  # a user's own code may raise anything
+            raise MemworldError(
+                f"policy {plan.source['policy']} failed at step {len(actions)} of episode {plan.id} "
+                f"({type(error).__name__}: {one_line(error)}): correct it; the episodes before are kept"
+            ) from error
+        action = _check_action(chosen, space, plan, len(actions))
         # With [()] an integer is a scalar again, which every environment takes.
         observation, reward, terminated, truncated, info = env.step(action[()])
         observations.append(np.array(observation))

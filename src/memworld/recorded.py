@@ -80,11 +80,19 @@ def check_same_world(memory: Memory, dataset: EpisodeDataset) -> None:
     Raises:
         MemworldError: their worlds, frames or actions differ, or an id names two episodes.
     """
-    for name in ("world", "observation_shape", "action_space"):
-        kept, given = getattr(memory.info, name), getattr(dataset.info, name)
-        if kept != given:
+    kept, given = memory.info, dataset.info
+    differs = {
+        # Of data made by hand the world may not be known, and the actions only as far as they go.
+        "world": bool(kept.world and given.world) and kept.world != given.world,
+        "observation_shape": kept.observation_shape != given.observation_shape,
+        "action_space": (type(kept.action_space), kept.action_space.shape)
+        != (type(given.action_space), given.action_space.shape),
+    }
+    for name, differ in differs.items():
+        if differ:
             raise MemworldError(
-                f"the memory has {name} {kept!s}, the episodes have {given!s}: give episodes of the memory's own world"
+                f"the memory has {name} {getattr(kept, name)!s}, the episodes have {getattr(given, name)!s}: "
+                "give episodes of the memory's own world"
             )
     remembered = {episode.entry.id: episode.entry for episode in memory.episodes}
     for entry in dataset.entries:

@@ -9,7 +9,7 @@ from memworld.encoders import Encoder
 from memworld.errors import MemworldError
 from memworld.memory import Memory
 from memworld.memory_files import INDEX, begin_memory, check_same_memory, open_memory, sync_memory
-from memworld.storage import OnExisting, prepare_folder
+from memworld.storage import OnExisting, locked, prepare_folder
 
 
 def remember(
@@ -38,27 +38,30 @@ def remember(
 
     Raises:
         MemworldError: no episodes, an encoder that collapsed or takes other frames, a folder that
-            cannot be used, or one that holds a memory of other settings or other episodes of the
-            same ids.
+            cannot be used or is being written to, or one that holds a memory of other settings or
+            other episodes of the same ids.
     """
     if len(dataset) == 0:
         raise MemworldError("no episodes to remember: give at least one")
     memory = Memory(dataset.info, encoder, seed, keep_frames)
     output = Path(output)
-    prepare_folder(output, on_existing, INDEX, "memory")
-    if (output / INDEX).exists():
-        stored = open_memory(output)
-        check_same_memory(output, stored, memory)
-        _check_same_episodes(output, stored, dataset)
-        memory = stored
-    else:
-        begin_memory(memory, output)
-    encoder.save(output / "encoder")
-    ids = set(memory.ids)
-    for episode_id in tqdm(dataset.ids, desc="remember", unit="episode", disable=not progress):
-        if episode_id not in ids:
-            memory.append(dataset.load(episode_id), encoder)
-            ids = sync_memory(memory, output, ids)
+    if on_existing == "overwrite":  # nothing is emptied for episodes that cannot be remembered
+        Memory(dataset.info, encoder, seed, keep_frames).append(dataset.load(dataset.ids[0]), encoder)
+    with locked(output):
+        prepare_folder(output, on_existing, INDEX, "memory")
+        if (output / INDEX).exists():
+            stored = open_memory(output)
+            check_same_memory(output, stored, memory)
+            _check_same_episodes(output, stored, dataset)
+            memory = stored
+        else:
+            begin_memory(memory, output)
+        encoder.save(output / "encoder")
+        ids = set(memory.ids)
+        for episode_id in tqdm(dataset.ids, desc="remember", unit="episode", disable=not progress):
+            if episode_id not in ids:
+                memory.append(dataset.load(episode_id), encoder)
+                ids = sync_memory(memory, output, ids)
     return memory
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from memworld.errors import MemworldError
-from memworld.storage import one_line
+from memworld.storage import check_file, one_line
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,9 @@ class StoredFrames:
 
     def _map(self) -> np.ndarray:
         try:
+            check_file(self.path)
             # Not `np.load`, which opens archives and pickles too.
-            frames: np.ndarray = open_memmap(self.path, mode="r")
+            frames = open_memmap(self.path, mode="r")
         except FileNotFoundError as error:
             raise MemworldError(f"remembered frames {self.path} are missing: remember the episode again") from error
         except Exception as error:  # NumPy promises no set of errors on damaged files
@@ -61,7 +62,8 @@ class StoredFrames:
                 f"remembered frames {self.path} are truncated or damaged ({one_line(error)}): "
                 "remember the episode again"
             ) from error
-        if frames.shape != self.shape or frames.dtype != np.uint8:
+        whole = self.path.stat().st_size == frames.offset + frames.nbytes and frames.flags.c_contiguous
+        if frames.shape != self.shape or frames.dtype != np.uint8 or not whole:
             raise MemworldError(
                 f"remembered frames {self.path} are not uint8 {list(self.shape)}: remember the episode again"
             )

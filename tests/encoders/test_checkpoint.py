@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -11,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memworld.encoders import checkpoint, training
+from memworld.encoders import checkpoint, training, training_data
 from memworld.encoders.training import TrainingConfig, TrainingResult, train_vae
 from memworld.encoders.vae import VAEConfig
 from memworld.storage import read_arrays, write_arrays
@@ -21,7 +22,7 @@ from tests.helpers import folder_bytes, one_clear_error, unless_refused
 # Interrupts
 
 INTERRUPTS: list[tuple[Any, str, int]] = [
-    (training, "load_frames", 1),
+    (training_data, "load_frames", 1),
     (training, "gradient_step", 1),
     (training, "gradient_step", 5),  # before the first checkpoint
     (training, "gradient_step", 11),  # just after it
@@ -190,6 +191,9 @@ def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         lambda arrays: arrays.update(looks_since_best=np.zeros(2)),
         lambda arrays: arrays.update({"history.loss": np.zeros(1)}),
         lambda arrays: arrays.update({f"history.{n}": np.zeros(0) for n in ("step", "loss", "rate", "error")}),
+        lambda arrays: arrays.update({f"history.{n}": np.array(np.inf) for n in ("step", "loss", "rate", "error")}),
+        lambda arrays: arrays.update({f"history.{n}": np.full(1, np.inf) for n in ("step", "loss", "rate", "error")}),
+        lambda arrays: arrays.update({f"history.{n}": np.ones((1, 2)) for n in ("step", "loss", "rate", "error")}),
         lambda arrays: arrays.pop("network.encoder.0.bias"),
         lambda arrays: arrays.pop("best.encoder.0.bias"),
         lambda arrays: arrays.pop("optimiser.0.exp_avg"),
@@ -202,6 +206,19 @@ def test_a_checkpoint_that_does_not_fit(interrupted: Path, change: Callable[[dic
     write_arrays(interrupted / "checkpoint.safetensors", arrays)
     with one_clear_error("checkpoint.safetensors does not fit these settings: use --overwrite"):
         train(interrupted, on_existing="resume")
+
+
+@pytest.mark.parametrize(
+    "history", [[], [1, 2], None, 3, [{"step": 1}], [{"step": None, "loss": 1, "rate": 1, "error": 1}], ["abcd"]]
+)
+def test_a_finished_run_whose_history_is_damaged(
+    short_run: tuple[TrainingResult, Path], tmp_path: Path, history: Any
+) -> None:
+    shutil.copytree(short_run[1], tmp_path / "encoder")
+    log = json.loads((tmp_path / "encoder/training.json").read_text())
+    (tmp_path / "encoder/training.json").write_text(json.dumps({**log, "history": history}))
+    with one_clear_error("training.json is damaged .*: use --overwrite"):
+        train(tmp_path / "encoder", on_existing="resume")
 
 
 def test_files_of_a_run_that_are_damaged(interrupted: Path) -> None:

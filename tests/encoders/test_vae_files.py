@@ -87,6 +87,18 @@ def put_config(name: str, new: Any) -> Callable[[dict[str, Any]], Any]:
         (put("frame_shape", [16, 16]), "encoder.json is damaged"),
         (put("frame_shape", [0, 0, 3]), "encoder.json is damaged"),
         (put("frame_shape", [16, 16, float("inf")]), "encoder.json is damaged"),
+        (put("frame_shape", [2**70, 2**70, 3]), "encoder.json is damaged .*frame_shape"),
+        (put("frame_shape", [2**17, 16, 3]), "encoder.json is damaged .*frame_shape"),
+        (put("frame_shape", [2**16, 2**16, 3]), "do not fit their description"),
+        (put_config("latent_shape", [10**18]), "do not fit their description"),
+        (put_config("latent_shape", [10**30]), "do not fit their description"),
+        (put_config("latent_shape", [10**18, 4, 4]), "do not fit their description"),
+        (put_config("channels", [10**12, 10**12]), "do not fit their description"),
+        (put_config("channels", [10**25, 4]), "do not fit their description"),
+        (
+            put_config("channels", [4] * 100_000),
+            "channels .4, 4, .*one for each halving, at most 16",
+        ),
         (put("frame_shape", [18, 18, 3]), "18x18 cannot be halved 2 times"),
         (put("frame_shape", [32, 32, 3]), "do not fit their description: train it again"),
         (put_config("latent_shape", [0]), "encoder.json cannot be used: latent shape"),
@@ -183,6 +195,13 @@ def test_any_damage_is_refused_or_harmless(
     if opened is not None:
         assert opened.fingerprint == vae.fingerprint
         assert_equal_codes(opened.encode(noise(2, (4, 4, 1))), vae.encode(noise(2, (4, 4, 1))))
+
+
+def test_what_a_kill_left_is_cleaned_away_by_the_next_writing(saved: Path) -> None:
+    before = folder_bytes(saved)
+    (saved / ".tmp-x.safetensors").write_bytes(b"half")
+    untrained_vae().save(saved)
+    assert folder_bytes(saved) == before
 
 
 def test_an_encoder_is_written_weights_first(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

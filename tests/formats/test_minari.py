@@ -83,7 +83,8 @@ def test_a_round_trip_loses_nothing(
     tmp_path_factory: pytest.TempPathFactory, seed: int, episodes: int, steps: int, shape: Any, space: Any, states: int
 ) -> None:
     dataset = make_dataset(np.random.default_rng(seed), episodes, steps, shape, space, states)
-    dataset.info = replace(dataset.info, action_names=("left", "right"))
+    if isinstance(space, gymnasium.spaces.Discrete):
+        dataset.info = replace(dataset.info, action_names=("left", "right", "up", "down")[: int(space.n)])
     folder = tmp_path_factory.mktemp("minari") / "set"
     assert_same_dataset(write_minari(dataset, folder), dataset)
     assert_same_dataset(open_minari(folder / "data"), dataset)
@@ -285,8 +286,42 @@ def test_an_existing_folder_is_refused_and_overwritten_on_request(stored: Path, 
         write_minari(make_dataset(rng), stored, "resume")
     assert len(open_minari(stored)) == 3
     assert write_minari(make_dataset(rng, 1), stored, "overwrite").ids == ("e0",)
-    with one_clear_error("not memworld's to overwrite"):
+    with one_clear_error("holds no data/metadata.json, .* name another folder"):
         write_minari(make_dataset(rng), stored.parent, "overwrite")
+
+
+def test_a_set_is_not_written_over_itself(stored: Path, rng: np.random.Generator) -> None:
+    for output in (stored, stored.parent, stored / "data"):
+        with one_clear_error("which the episodes are read from: name another"):
+            write_minari(open_minari(stored), output, "overwrite")
+    assert_same_dataset(open_minari(stored), make_dataset(np.random.default_rng(0), states=1))
+
+
+@pytest.mark.parametrize("moment", ["load", "rename"])
+def test_an_interrupted_overwrite_keeps_the_old_set(
+    stored: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    new = make_dataset(rng, 2)
+
+    def interrupted(episode_id: str) -> Episode:
+        if moment == "load" and episode_id == "e1":
+            raise KeyboardInterrupt
+        return new.load(episode_id)
+
+    rename = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.name == "set" and path.parent.name.startswith(".tmp-"):
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    before = {file: file.read_bytes() for file in stored.rglob("*") if file.is_file()}
+    with monkeypatch.context() as patch:
+        if moment == "rename":
+            patch.setattr(Path, "rename", failing)
+        with pytest.raises(KeyboardInterrupt):
+            write_minari(EpisodeDataset(new.info, new.entries, interrupted), stored, "overwrite")
+    assert {file: file.read_bytes() for file in stored.parent.rglob("*") if file.is_file()} == before
 
 
 @pytest.mark.parametrize("dataset_id", ["no version", "toy/none", ""])

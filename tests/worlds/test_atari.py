@@ -7,26 +7,27 @@ import numpy as np
 import pytest
 
 from memworld.worlds import World, open_world, world_names
-from memworld.worlds.atari import AtariEnv
+from memworld.worlds.atari import FREEWAY_CARS, AtariEnv
 from memworld.worlds.policies import skilled
 from tests.helpers import one_clear_error
 
 
 def play(world: World, policy: str, steps: int, skill: float = 1.0, seed: int = 0) -> dict[str, np.ndarray]:
-    """Play one episode; observations and states have one row more than the rest."""
+    """Play one episode; observations, states and ram have one row more than the rest."""
     env = world.make()
     act = world.policies[policy](env.action_space, np.random.default_rng(seed), skill)  # type: ignore[arg-type]
     observation, info = env.reset(seed=seed)
     log: dict[str, list[Any]] = {
         "observations": [observation],
         "states": [info["state"]],
+        "ram": [info["ram"]],
         "actions": [],
         "rewards": [],
     }
     for _ in range(steps):
         action = act(observation, info)
         observation, reward, terminated, _, info = env.step(action)
-        for name, value in zip(log, (observation, info["state"], action, reward), strict=True):
+        for name, value in zip(log, (observation, info["state"], info["ram"], action, reward), strict=True):
             log[name].append(value)
         if terminated:
             break
@@ -47,7 +48,7 @@ def freeway() -> World:
     ("name", "canonical", "states", "policies"),
     [
         ("pong", "pong", 4, ["demonstrator", "random"]),
-        ("atari/freeway", "freeway", 11, ["demonstrator", "random"]),
+        ("atari/freeway", "freeway", 1, ["demonstrator", "random"]),
         ("seaquest", "atari/seaquest", 0, ["random"]),
         ("atari/adventure", "atari/adventure", 0, ["random"]),  # has a screen of another height
     ],
@@ -68,6 +69,7 @@ def test_a_world_is_what_it_says(name: str, canonical: str, states: int, policie
         assert env.observation_space.contains(observation)
         assert info["state"].shape == (states,)
         assert info["state"].dtype == np.float32
+        assert (info["ram"].shape, info["ram"].dtype) == ((128,), np.uint8)
         observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
         assert type(reward) is float
         assert (terminated, truncated) == (False, False)
@@ -149,9 +151,10 @@ def test_freeway_states_track_the_pixels(freeway: World) -> None:
     seen = (states[:, 0] > 20) & (states[:, 0] < 165)
     assert states[seen, 0].std() > 30
     assert np.median(abs(player - (197 - states[:, 0]) * scale_y)[seen]) < 0.5
-    for lane in range(1, 11):
+    # The cars go around the screen's edge, and are no part of the state.
+    assert freeway.state_names == ("player_y",)
+    for lane, x in enumerate(log["ram"][:, FREEWAY_CARS].astype(float).T, start=1):
         row = round((190 - 16 * lane - 4) * scale_y)
-        x = states[:, lane]
         car = centre(changed[:, row - 1 : row + 2, 24:62])[:, 1] + 24
         seen = (x > 70) & (x < 140)
         assert seen.any()
@@ -168,6 +171,8 @@ def test_the_freeway_demonstrator_scores(freeway: World) -> None:
     # Always going up scores 5 in this time.
     assert play(freeway, "demonstrator", 500)["rewards"].sum() >= 6
     assert play(freeway, "random", 500)["rewards"].sum() <= 1
+    whole_game = play(freeway, "demonstrator", 3000)["rewards"]
+    assert (len(whole_game), whole_game.sum()) == (2048, 32)
 
 
 @pytest.mark.parametrize("world", ["pong", "freeway"])

@@ -4,6 +4,8 @@
 from memworld.cli import runs, data, model  # noqa: F401, I001
 from memworld.cli.app import app
 
+__all__ = ["app", "main"]
+
 
 def main() -> None:
     """Run the program."""

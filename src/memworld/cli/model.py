@@ -97,12 +97,10 @@ def forget(
     episodes: Annotated[list[str], typer.Argument(help="Ids of the episodes to remove.")],
 ) -> None:
     """Remove episodes from a memory; their files are deleted."""
-    from memworld.memory_files import open_memory, save_memory
+    from memworld.memory_files import forget_episodes
 
-    opened = open_memory(memory)
-    opened.remove(episodes)
-    save_memory(opened, memory, "resume")
-    typer.echo(f"{memory}: {opened}")
+    left = forget_episodes(memory, episodes)
+    typer.echo(f"{memory}: {left} transitions left")
 
 
 @app.command()

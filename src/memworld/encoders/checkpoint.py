@@ -16,6 +16,9 @@ from memworld.storage import KIND_KEY, one_line, read_arrays, read_json, write_a
 
 _log = logging.getLogger(__name__)
 
+_LOOK = ("step", "loss", "rate", "error")
+"""What is noted at a look."""
+
 
 @dataclass
 class Run:
@@ -63,8 +66,12 @@ class Run:
                         )
             self.finished, self.stopped_early = bool(stored["finished"]), bool(stored["stopped_early"])
             if self.finished:
-                self.history = list(stored["history"])
-        except (KeyError, TypeError) as error:
+                self.history = [{name: float(look[name]) for name in _LOOK} for look in stored["history"]]
+                if not self.history:
+                    raise ValueError("no history")
+        except MemworldError:
+            raise
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise MemworldError(
                 f"{log} is damaged ({type(error).__name__}: {one_line(error)}): use --overwrite"
             ) from error
@@ -109,7 +116,7 @@ class Run:
         arrays = {f"network.{k}": v for k, v in network.state_dict().items()}
         arrays |= {f"best.{k}": v for k, v in self.best.items()}
         arrays |= dict(_optimiser_tensors(optimiser))
-        for name in ("step", "loss", "rate", "error"):
+        for name in _LOOK:
             arrays[f"history.{name}"] = torch.tensor([h[name] for h in self.history], dtype=torch.float64)
         arrays["looks_since_best"] = torch.tensor(self.looks_since_best)
         write_arrays(self.output / "checkpoint.safetensors", {k: v.detach().numpy() for k, v in arrays.items()})
@@ -125,14 +132,14 @@ class Run:
                 {k.removeprefix("network."): v for k, v in arrays.items() if k.startswith("network.")}
             )
             self.best = {k: arrays[f"best.{k}"] for k in network.state_dict()}
-            columns = {n: arrays[f"history.{n}"].tolist() for n in ("step", "loss", "rate", "error")}
+            columns = {n: arrays[f"history.{n}"].tolist() for n in _LOOK}
             self.looks_since_best = int(arrays["looks_since_best"])
             for name, tensor in _optimiser_tensors(optimiser):
                 tensor.copy_(arrays[name])
             self.history = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
             self.step = int(self.history[-1]["step"])
             self.best_loss = min(h["loss"] for h in self.history)
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError, RuntimeError) as error:
             raise MemworldError(f"{path} does not fit these settings: use --overwrite") from error
         # A run that was stopped just after its last look has nothing left but to write the encoder.
         self._decide()

@@ -1,7 +1,5 @@
 """Training the VAE: resumable, stopped early on validation episodes, the same bytes for the same seed."""
 
-import hashlib
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,9 +15,10 @@ from memworld.datasets import EpisodeDataset
 from memworld.encoders import check_not_collapsed
 from memworld.encoders.checkpoint import Run
 from memworld.encoders.network import VAENetwork
+from memworld.encoders.training_data import TrainingData, digest
 from memworld.encoders.vae import VAE, VAEConfig, normalise
 from memworld.errors import MemworldError
-from memworld.storage import OnExisting, prepare_folder, to_json, write_picture
+from memworld.storage import OnExisting, locked, one_line, prepare_folder, to_json, write_picture
 
 ACTIVE_STD = 0.1
 """A latent is active if its mean varies by more than this over the training frames (METHOD section 5)."""
@@ -139,9 +138,9 @@ def train_vae(
 
     Raises:
         MemworldError: no episodes, validation ones of other frames or among the training ones, an
-            output folder that cannot be used, a checkpoint of other settings or episodes, frames
-            that cannot be halved enough, a loss that is no number any more, or an encoder that
-            collapsed; the files of that one stay, to be looked at.
+            output folder that cannot be used or is being written to, a checkpoint of other settings
+            or episodes, frames that cannot be halved enough, a network too large, a loss that is no
+            number any more, or an encoder that collapsed; its files stay, to be looked at.
     """
     config, how, output = config or VAEConfig(), how or TrainingConfig(), Path(output)
     for part, name in ((training, "training"), (validation, "validation")):
@@ -156,78 +155,68 @@ def train_vae(
     if shared:
         raise MemworldError(f"episode {min(shared)} is in training and validation: split them by episode")
     # Spelt out, so that what is written says what was done, and a resumed run does the same.
-    channels = config.network_channels(training.info.observation_shape)
-    config = replace(config, channels=channels)
+    config = replace(config, channels=config.network_channels(training.info.observation_shape))
     how = replace(how, precision="bfloat16" if how.bfloat16 else "float32")
-    prepare_folder(output, on_existing, "training.json", "encoder")
-    data = {"training": _digest(training), "validation": _digest(validation)}
-    run = Run(output, {"vae": to_json(config), "training": to_json(how), "episodes": data}, how.steps, how.patience)
-    if run.finished:
-        encoder = VAE.open(output)
-        check_not_collapsed(encoder)
-        return TrainingResult(encoder, run.history, run.stopped_early)
+    network = _new_network(training.info.observation_shape, config, how.seed)
 
-    frames = load_frames(training, how.max_frames)
-    mean, scale = pixel_statistics(frames, config.std_floor)
-    with torch.random.fork_rng(devices=[]):  # torch draws weights from its global generator; the caller's stays
-        torch.manual_seed(how.seed)
-        network = VAENetwork(training.info.observation_shape, config.latent_shape, channels)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.Adam(network.parameters(), lr=how.learning_rate, betas=(0.9, 0.99))
-    run.load(network, optimiser)
-    look = load_frames(validation, 512)
-    with tqdm(total=how.steps, initial=run.step, desc="train encoder", unit="step", disable=not progress) as bar:
-        while run.step < how.steps and not run.stopped_early:
-            loss = gradient_step(network, optimiser, frames, mean, scale, config, how, run.step)
-            run.step += 1
-            bar.update()
-            if run.step % how.validate_every == 0 or run.step == how.steps:
-                run.look(_evaluate(network, look, mean, scale, config, how), network)
-                run.save(network, optimiser)
-                bar.set_postfix(error=f"{float(loss.error):.4f}", validation=f"{run.history[-1]['loss']:.0f}")
+    def load() -> TrainingData:
+        return TrainingData.load(training, validation, how.max_frames, config.std_floor)
 
-    network.load_state_dict(run.best)
-    encoder = VAE(config, network, mean, scale, active_units=0)
-    encoder = VAE(config, network, mean, scale, count_active(encoder, frames), (*training.ids, *validation.ids))
-    encoder.save(output)
-    write_reconstructions(encoder, look, output / "reconstructions.png")
-    run.finish()
+    # Nothing is emptied for frames that cannot be loaded; a run that is resumed may need none.
+    data = load() if on_existing == "overwrite" else None
+    settings = {
+        "vae": to_json(config),
+        "training": to_json(how),
+        "episodes": {"training": digest(training), "validation": digest(validation)},
+    }
+    with locked(output):
+        prepare_folder(output, on_existing, "training.json", "encoder")
+        run = Run(output, settings, how.steps, how.patience)
+        if run.finished:
+            encoder = VAE.open(output)
+        else:
+            data = data or load()
+            _run(run, network, data, config, how, progress)
+            encoder = VAE(config, network, data.mean, data.scale, active_units=0)
+            active = count_active(encoder, data.frames)
+            encoder = VAE(config, network, data.mean, data.scale, active, (*training.ids, *validation.ids))
+            encoder.save(output)
+            write_reconstructions(encoder, data.validation, output / "reconstructions.png")
+            run.finish()
     check_not_collapsed(encoder)
     return TrainingResult(encoder, run.history, run.stopped_early)
 
 
-def load_frames(dataset: EpisodeDataset, most: int) -> Tensor:
-    """Up to `most` frames of a data set, uint8 (N, H, W, C): all, or every n-th of the episodes end to end."""
-    total = dataset.steps + len(dataset)
-    stride = math.ceil(total / most)
-    frames = torch.empty((math.ceil(total / stride), *dataset.info.observation_shape), dtype=torch.uint8)
-    seen, kept = 0, 0
-    # Copied one episode at a time, so that no more than the frames themselves and one episode is in memory.
-    for episode in dataset:
-        chosen = episode.observations[-seen % stride :: stride]
-        frames[kept : kept + len(chosen)] = torch.tensor(np.ascontiguousarray(chosen))
-        seen, kept = seen + len(episode) + 1, kept + len(chosen)
-    assert kept == len(frames), (kept, len(frames))
-    return frames
+def _new_network(frame_shape: tuple[int, int, int], config: VAEConfig, seed: int) -> VAENetwork:
+    """A network of random weights; torch draws them from its global generator, the caller's stays as it is."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = VAENetwork(frame_shape, config.latent_shape, config.network_channels(frame_shape))
+    except (RuntimeError, MemoryError, OverflowError, TypeError) as error:
+        raise MemworldError(
+            f"a network of channels {config.channels} and latents {config.latent_shape} cannot be built "
+            f"({one_line(error)}): use smaller ones"
+        ) from error
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _digest(dataset: EpisodeDataset) -> str:
-    """What tells one data set from another without loading it, in few characters."""
-    content = [dataset.info.to_json(), [entry.to_json() for entry in dataset.entries]]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-
-
-def pixel_statistics(frames: Tensor, floor: float) -> tuple[Tensor, Tensor]:
-    """Mean picture and floored per-pixel standard deviation of uint8 (N, H, W, C) frames in [0, 1]."""
-    total = torch.zeros(frames.shape[1:], dtype=torch.float64)
-    squares = torch.zeros_like(total)
-    for piece in torch.split(frames, 1024):
-        values = piece.double() / 255
-        total += values.sum(0)
-        squares += (values**2).sum(0)
-    mean = total / len(frames)
-    std = (squares / len(frames) - mean**2).clamp(min=0).sqrt()
-    return mean.float(), std.clamp(min=floor).float()
+def _run(
+    run: Run, network: VAENetwork, data: TrainingData, config: VAEConfig, how: TrainingConfig, progress: bool
+) -> None:
+    """Train from where the run is, and leave the best weights in the network."""
+    optimiser = torch.optim.Adam(network.parameters(), lr=how.learning_rate, betas=(0.9, 0.99))
+    run.load(network, optimiser)
+    with tqdm(total=how.steps, initial=run.step, desc="train encoder", unit="step", disable=not progress) as bar:
+        while run.step < how.steps and not run.stopped_early:
+            loss = gradient_step(network, optimiser, data.frames, data.mean, data.scale, config, how, run.step)
+            run.step += 1
+            bar.update()
+            if run.step % how.validate_every == 0 or run.step == how.steps:
+                run.look(_evaluate(network, data.validation, data.mean, data.scale, config, how), network)
+                run.save(network, optimiser)
+                bar.set_postfix(error=f"{float(loss.error):.4f}", validation=f"{run.history[-1]['loss']:.0f}")
+    network.load_state_dict(run.best)
 
 
 def count_active(encoder: VAE, frames: Tensor) -> int:

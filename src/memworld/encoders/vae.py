@@ -21,7 +21,7 @@ from torch import Tensor
 
 from memworld.encoders.network import VAENetwork
 from memworld.errors import MemworldError
-from memworld.storage import make_folder, one_line, read_arrays, read_json, write_arrays, write_json
+from memworld.storage import make_folder, one_line, read_arrays, read_json, remove_unfinished, write_arrays, write_json
 
 FORMAT = 1
 """Version of the encoder's files."""
@@ -61,8 +61,9 @@ class VAEConfig:
             raise MemworldError(f"beta ({self.beta:g}) and std_floor ({self.std_floor:g}) must be finite and above 0")
         if self.channels is not None:
             channels = _positive(self.channels)
-            if not channels:
-                raise MemworldError(f"channels {self.channels} must be positive numbers, one for each halving")
+            if not 0 < len(channels) <= 16:
+                given = str(self.channels)[:60]
+                raise MemworldError(f"channels {given} must be positive numbers, one for each halving, at most 16")
             object.__setattr__(self, "channels", channels)
 
     def network_channels(self, frame_shape: tuple[int, int, int]) -> tuple[int, ...]:
@@ -180,8 +181,7 @@ class VAE:
                 "resize them, or train an encoder on them"
             )
         if len(frames) == 0:
-            nothing = torch.empty(0, math.prod(self.latent_shape))
-            return nothing, nothing.clone()
+            return torch.empty(0, math.prod(self.latent_shape)), torch.empty(0, math.prod(self.latent_shape))
         parts = []
         with torch.inference_mode():
             for start in range(0, len(frames), _BATCH):
@@ -221,6 +221,7 @@ class VAE:
             MemworldError: the folder cannot be written.
         """
         make_folder(path)
+        remove_unfinished(path)
         write_arrays(path / "encoder.safetensors", self._arrays())
         write_json(
             path / "encoder.json",
@@ -246,16 +247,16 @@ class VAE:
         config, frame_shape, active_units, seen, fingerprint = _parse(description, path)
         arrays = read_arrays(path / "encoder.safetensors", "encoder weights")
         channels = config.network_channels(frame_shape)
-        # Without weights of its own: they would be drawn from, and so change, torch's global generator.
-        with torch.device("meta"):
-            network = VAENetwork(frame_shape, config.latent_shape, channels)
         try:
+            # Without weights of its own: they would be drawn from, and so change, torch's global generator.
+            with torch.device("meta"):
+                network = VAENetwork(frame_shape, config.latent_shape, channels)
             state = {
                 k.removeprefix("network."): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("network.")
             }
             network.load_state_dict(state, assign=True)
             mean, scale = torch.from_numpy(arrays["mean"]), torch.from_numpy(arrays["scale"])
-        except (KeyError, RuntimeError) as error:
+        except (KeyError, RuntimeError, MemoryError, OverflowError, TypeError, ValueError) as error:
             raise MemworldError(f"encoder weights in {path} do not fit their description: train it again") from error
         encoder = cls(config, network, mean, scale, active_units, seen)
         if encoder.fingerprint != fingerprint:
@@ -275,7 +276,7 @@ def _parse(description: Any, path: Path) -> tuple[VAEConfig, tuple[int, int, int
         given["latent_shape"] = tuple(given["latent_shape"])
         given["channels"] = None if given["channels"] is None else tuple(given["channels"])
         height, width, colours = map(int, description["frame_shape"])
-        if min(height, width) < 1 or colours not in (1, 3):
+        if not (0 < height <= 2**16 and 0 < width <= 2**16 and colours in (1, 3)):
             raise ValueError(f"frame_shape {description['frame_shape']}")
         return (
             VAEConfig(**given),

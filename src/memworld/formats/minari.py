@@ -78,7 +78,7 @@ def open_minari(path_or_id: str | Path) -> EpisodeDataset:
         attributes = stored.storage.get_episode_metadata(indices) if indices else ()
         entries = [_entry(stored.id, *numbered) for numbered in zip(indices, attributes, strict=True)]
     by_id = {entry.id: (index, entry) for index, entry in enumerate(entries)}
-    return EpisodeDataset(info, entries, lambda episode_id: _load(stored, info, *by_id[episode_id]))
+    return EpisodeDataset(info, entries, lambda episode_id: _load(stored, info, *by_id[episode_id]), folder)
 
 
 def write_minari(
@@ -90,13 +90,13 @@ def write_minari(
 ) -> EpisodeDataset:
     """Write a data set as a Minari set, without loss and one episode in memory at a time, and open it.
 
-    The folder appears when it is complete; an interrupt leaves nothing at `path`.
+    The folder appears when it is complete; an interrupt leaves at `path` what was there before.
 
     Args:
         dataset: what to write.
         path: the set's folder. For `minari.load_dataset` it must be `dataset_id` under
-            `MINARI_DATASETS_PATH`. It must not be the one that `dataset` is read from.
-        on_existing: `error` or `overwrite`, which removes the Minari set that is there first.
+            `MINARI_DATASETS_PATH`. It must not be, contain, or lie in the one that `dataset` is read from.
+        on_existing: `error` or `overwrite`, which replaces the Minari set that is there.
         dataset_id: the set's Minari id, `(namespace/)name-v0`.
         progress: show a progress bar.
 
@@ -108,19 +108,34 @@ def write_minari(
         raise MemworldError("a Minari set is written whole or not at all: use --overwrite, there is nothing to resume")
     minari = _import_minari()
     _check_id(dataset_id)
+    dataset.check_output(path)
     path = Path(path).absolute()  # minari fails to sum up the sizes of files in a relative folder
-    prepare_folder(path, on_existing, f"data/{METADATA}")
+    # The old set stays until the new one is complete.
+    prepare_folder(path, "resume" if on_existing == "overwrite" else on_existing, f"data/{METADATA}")
     try:
-        path.rmdir()
+        if not any(path.iterdir()):
+            path.rmdir()
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as temporary:
             # The temporary folder itself is private; one made inside follows the user's umask.
             whole = Path(temporary) / "set"
             (whole / "data").mkdir(parents=True)
             _fill(minari, whole / "data", dataset, dataset_id, progress)
-            whole.replace(path)
+            _replace(path, whole, Path(temporary) / "old")
     except (OSError, RuntimeError) as error:
         raise MemworldError(f"cannot write the Minari set {path} ({error}): free space or choose another") from error
     return open_minari(path)
+
+
+def _replace(path: Path, new: Path, aside: Path) -> None:
+    """Put the folder `new` in the place of `path`, which goes `aside`; an interrupt puts it back."""
+    try:
+        if path.exists():
+            path.rename(aside)
+        new.rename(path)
+    except BaseException:
+        if aside.exists() and not path.exists():
+            aside.rename(path)
+        raise
 
 
 def _import_minari() -> Any:

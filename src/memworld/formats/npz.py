@@ -6,7 +6,6 @@
 Files made by hand open too, without a `dataset.json`: see `open_npz`.
 """
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,16 @@ import gymnasium
 import numpy as np
 from tqdm import tqdm
 
-from memworld.actions import ActionSpace
+from memworld.actions import MAX_ACTIONS, ActionSpace
 from memworld.datasets import DatasetInfo, EpisodeDataset, EpisodeEntry
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
+from memworld.formats.npz_arrays import Declared, read_arrays
 from memworld.storage import KIND_KEY, OnExisting, check_name, prepare_folder, read_json, write_atomic, write_json
 
 INDEX = "dataset.json"
 VERSION = 1
+KIND = "data set"
 
 _BY_HAND = ("observations", "actions", "rewards")
 _REQUIRED = (*_BY_HAND, "terminations", "truncations")
@@ -44,22 +45,30 @@ def open_npz(path: str | Path) -> EpisodeDataset:
     """
     path = Path(path)
     if path.is_file():
-        return _open_by_hand([path])
+        return _open_by_hand([path], path)
     if not path.is_dir():
         raise MemworldError(f"{path} does not exist: check the path")
     if (path / INDEX).is_file():
         info, entries = _read_index(path / INDEX)
         by_id = {entry.id: entry for entry in entries}
-        return EpisodeDataset(info, entries, lambda episode_id: _load(path, by_id[episode_id]))
+        return EpisodeDataset(info, entries, lambda episode_id: _load(path, info, by_id[episode_id]), path)
     files = npz_files(path)
     if not files:
         raise MemworldError(f"{path} holds neither {INDEX} nor .npz files: it is no data set in the npz format")
-    return _open_by_hand(files)
+    return _open_by_hand(files, path)
 
 
 def npz_files(folder: Path) -> list[Path]:
     """The `.npz` files of a folder by name, without the temporary ones of an interrupted write."""
     return sorted(file for file in folder.glob("*.npz") if not file.name.startswith("."))
+
+
+def is_data_set(folder: Path) -> bool:
+    """Whether the folder is one that `NpzWriter` made, and may overwrite."""
+    try:
+        return bool(read_json(folder / INDEX, KIND)[KIND_KEY] == KIND)
+    except (MemworldError, LookupError, TypeError):
+        return False
 
 
 class NpzWriter:
@@ -80,16 +89,20 @@ class NpzWriter:
 
         Raises:
             MemworldError: the folder exists and must not, is not a data set of the npz format,
-                cannot be written, or was begun with another `info`.
+                cannot be written, was begun with another `info`, or lacks a file that it lists.
         """
         self.path = Path(path)
         self.info = info
         self._entries: tuple[EpisodeEntry, ...] = ()
-        prepare_folder(self.path, on_existing, INDEX, "data set")
+        if on_existing == "overwrite" and is_data_set(self.path):
+            # Emptied first: a kill while the files go must leave no list of files that are gone.
+            self._write_index(())
+        prepare_folder(self.path, on_existing, INDEX, KIND)
         if (self.path / INDEX).is_file():
             stored, entries = _read_index(self.path / INDEX)
             self._check_same(stored)
             self._entries = tuple(entries)
+            self._check_files()
         else:
             # Written before anything else: by this file the folder is known as ours after a kill.
             self._write_index(())
@@ -119,6 +132,11 @@ class NpzWriter:
         self._write_index(entries)
         self._entries = entries
 
+    def _check_files(self) -> None:
+        for entry in self._entries:
+            if not (file := _file(self.path, entry.id)).is_file():
+                raise MemworldError(f"{file} is missing, and {INDEX} lists it: restore it, or overwrite the data set")
+
     def _check_same(self, stored: DatasetInfo) -> None:
         old, new = stored.to_json(), self.info.to_json()
         for name in old:
@@ -130,7 +148,7 @@ class NpzWriter:
 
     def _write_index(self, entries: Sequence[EpisodeEntry]) -> None:
         listed = [entry.to_json() for entry in entries]
-        index = {KIND_KEY: "data set", "version": VERSION, **self.info.to_json(), "episodes": listed}
+        index = {KIND_KEY: KIND, "version": VERSION, **self.info.to_json(), "episodes": listed}
         write_json(self.path / INDEX, index)
 
 
@@ -141,13 +159,14 @@ def write_npz(
 
     Args:
         dataset: what to write.
-        path: the folder; it must not be the one that `dataset` is read from.
+        path: the folder; it must not be, contain, or lie in the one that `dataset` is read from.
         on_existing: as for `NpzWriter`; `resume` skips the episodes that are there.
         progress: show a progress bar.
 
     Raises:
-        MemworldError: an episode cannot be loaded, or `NpzWriter` refuses the folder or an episode.
+        MemworldError: an episode cannot be loaded, or the folder or an episode is refused.
     """
+    dataset.check_output(path)
     writer = NpzWriter(path, dataset.info, on_existing)
     stored = set(writer.ids)
     for episode_id in tqdm(dataset.ids, unit="episode", disable=not progress):
@@ -177,60 +196,65 @@ def _read_index(path: Path) -> tuple[DatasetInfo, list[EpisodeEntry]]:
     return info, entries
 
 
-def _load(folder: Path, entry: EpisodeEntry) -> Episode:
+def _load(folder: Path, info: DatasetInfo, entry: EpisodeEntry) -> Episode:
     """Load one episode of a folder with a `dataset.json`."""
     path = _file(folder, entry.id)
-    arrays = _read_arrays(path, _REQUIRED, optional=("states",))
-    if arrays["actions"].shape[:1] != (entry.steps,):
-        raise MemworldError(
-            f"{path} has actions of shape {arrays['actions'].shape}, {INDEX} says {entry.steps} steps: "
-            "restore the file or record the episode again"
-        )
+    steps, space = entry.steps, info.action_space
+    discrete = isinstance(space, gymnasium.spaces.Discrete)
+    expected: dict[str, tuple[tuple[int, ...], str]] = {
+        "observations": ((steps + 1, *info.observation_shape), "uint8"),
+        "actions": ((steps, *(space.shape or ())), "int64" if discrete else "float32"),
+        "rewards": ((steps,), "float32"),
+        "terminations": ((steps,), "bool"),
+        "truncations": ((steps,), "bool"),
+    }
+    if info.state_names:
+        expected["states"] = ((steps + 1, len(info.state_names)), "float32")
+
+    def check(declared: Mapping[str, Declared]) -> None:
+        for name, (shape, dtype) in expected.items():
+            listed = Declared(shape, np.dtype(dtype))
+            if declared[name] != listed:
+                raise MemworldError(
+                    f"{path} has {name} of {declared[name]}, {INDEX} says {listed}: "
+                    "restore the file or record the episode again"
+                )
+
+    arrays: dict[str, Any] = read_arrays(path, list(expected), check=check)
     return Episode(entry.id, **arrays, source=entry.source)
 
 
-def _read_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
-    """Read arrays of an `.npz` file, and no others: each is read from the disk only when taken.
-
-    Raises:
-        MemworldError: the file is missing, truncated, damaged or no `.npz`, lacks a required array,
-            or holds pickled objects, which are never loaded.
-    """
-    if not path.is_file():
-        raise MemworldError(f"{path} is missing: restore it or record the episode again")
-    try:
-        # Checked first, as `np.load` proposes to unpickle whatever is no zip archive.
-        if not zipfile.is_zipfile(path):
-            raise ValueError("no zip archive, or cut off")
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in required if name not in file.files]
-            if missing:
-                raise ValueError(f"no array {missing[0]!r} among {file.files[:8]}")
-            arrays = {name: file[name] for name in (*required, *optional) if name in file.files}
-            # NumPy gives a member that is no array as bytes.
-            foreign = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
-            if foreign:
-                raise ValueError(f"{foreign[0]!r} is no array")
-    except Exception as error:  # NumPy, zipfile and zlib promise no set of errors on damaged files
-        raise MemworldError(f"{path} is no .npz file of an episode, or is damaged ({error}): replace it") from error
-    return arrays
-
-
-def _open_by_hand(files: Sequence[Path]) -> EpisodeDataset:
+def _open_by_hand(files: Sequence[Path], root: Path) -> EpisodeDataset:
     """Open files without a `dataset.json`: read all actions, and the frames of the first file only."""
-    paths = {check_name(file.stem, "episode id"): file for file in files}
-    actions = {file: _read_arrays(file, ("actions",))["actions"] for file in files}
+    paths = {_id_of(file): file for file in files}
+    actions = {file: read_arrays(file, ("actions",))["actions"] for file in files}
     space = _infer_space(actions)
     first = _load_by_hand(files[0])
     columns = 0 if first.states is None else first.states.shape[1]
     height, width, channels = first.observations.shape[1:]
     info = DatasetInfo((height, width, channels), space, state_names=tuple(f"state_{i}" for i in range(columns)))
     entries = [EpisodeEntry(episode_id, len(actions[file])) for episode_id, file in paths.items()]
-    return EpisodeDataset(info, entries, lambda episode_id: _load_by_hand(paths[episode_id]))
+    return EpisodeDataset(info, entries, lambda episode_id: _load_by_hand(paths[episode_id]), root)
+
+
+def _id_of(file: Path) -> str:
+    try:
+        return check_name(file.stem, "episode id")
+    except MemworldError as error:
+        raise MemworldError(f"{file} must be renamed, as its name becomes the episode's id: {error}") from error
 
 
 def _load_by_hand(path: Path) -> Episode:
-    arrays = _read_arrays(path, _BY_HAND, optional=("terminations", "truncations", "states"))
+    def check(declared: Mapping[str, Declared]) -> None:
+        steps = declared["actions"].shape[:1]
+        for name, array in declared.items():
+            more = name in ("observations", "states")
+            if steps and array.shape and array.shape[0] != steps[0] + more:
+                raise MemworldError(
+                    f"{path} has {array.shape[0]} {name} and {steps[0]} actions: T actions need T{'+1' * more} {name}"
+                )
+
+    arrays: dict[str, Any] = read_arrays(path, _BY_HAND, ("terminations", "truncations", "states"), check)
     steps = len(arrays["actions"])
     arrays.setdefault("terminations", np.zeros(steps, np.bool_))
     if "truncations" not in arrays:
@@ -261,8 +285,11 @@ def _infer_space(actions: Mapping[Path, np.ndarray]) -> ActionSpace:
             width = None if integers else array.shape[1]
         if width != (None if integers else array.shape[1]):
             raise MemworldError(f"{path} has actions of another kind than {next(iter(actions))}: keep them apart")
-        if integers and (array.min() < 0 or array.max() > np.iinfo(np.int32).max):
-            raise MemworldError(f"{path} has actions of {array.min()} to {array.max()}: number them from 0")
+        if integers and (array.min() < 0 or array.max() >= MAX_ACTIONS):
+            raise MemworldError(
+                f"{path} has actions of {array.min()} to {array.max()}: number them from 0 without gaps, to at most "
+                f"{MAX_ACTIONS - 1}"
+            )
         highest = max(highest, int(array.max())) if integers else 0
     if width is None:
         return gymnasium.spaces.Discrete(highest + 1)

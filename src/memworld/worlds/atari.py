@@ -15,11 +15,15 @@ FRAMESKIP = 4
 
 # Addresses of state variables in the console's 128 bytes of RAM. A value is the pixel position on
 # the 210 x 160 screen plus a constant, or, for Freeway's player, which counts from below, minus it.
+# Freeway's cars (`FREEWAY_CARS`) are left out: they drive around the screen's edge, and errors and
+# averages of states, which know no such circle, would be wrong for them.
 STATE_ADDRESSES: dict[str, dict[str, int]] = {
     "pong": {"ball_x": 49, "ball_y": 54, "player_y": 51, "opponent_y": 50},
-    # Lane 1 is the lowest, the first that the player has to cross.
-    "freeway": {"player_y": 14, **{f"car_{lane}_x": 107 + lane for lane in range(1, 11)}},
+    "freeway": {"player_y": 14},
 }
+
+# Addresses of the cars' horizontal positions, from the lowest lane, the first that the player crosses.
+FREEWAY_CARS = slice(108, 118)
 
 # ale-py holds these too, but they have no game for one player, and loading one ends the process.
 _TWO_PLAYERS_ONLY = {"combat", "joust", "maze_craze", "warlords"}
@@ -39,7 +43,8 @@ class AtariEnv(gymnasium.Env[np.ndarray, Any]):
 
     Observations are uint8 (64, 64, 3), the screen reduced by averaging over areas. Actions are those
     that have an effect in this game, as `Discrete`. `info["state"]` is float32 (S,), the variables of
-    `STATE_ADDRESSES`, with S of 0 for a game that has none there. The reward is the game's score.
+    `STATE_ADDRESSES`, with S of 0 for a game that has none there, and `info["ram"]` all of the console's
+    memory, uint8 (128,). The reward is the game's score.
 
     Nothing in a game depends on chance: every episode starts in the same state, whatever the seed,
     and the same actions give the same frames and states.
@@ -110,7 +115,8 @@ class AtariEnv(gymnasium.Env[np.ndarray, Any]):
         return np.array(screen.resize((SIZE, SIZE), Image.Resampling.BOX))
 
     def _info(self) -> dict[str, Any]:
-        return {"state": self._ale.getRAM()[self._addresses].astype(np.float32)}
+        ram = self._ale.getRAM()
+        return {"state": ram[self._addresses].astype(np.float32), "ram": ram}
 
 
 def _ale_py() -> ModuleType:

@@ -1,4 +1,4 @@
-"""Scripted policies that play well, from the true state in `info["state"]`.
+"""Scripted policies that play well, from the true state in `info["state"]` and `info["ram"]`.
 
 All numbers are in the units of the console's RAM (see `atari.STATE_ADDRESSES`), and for 4 frames a step.
 """
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from memworld.worlds.atari import FREEWAY_CARS
 from memworld.worlds.policies import PolicyFactory, skilled
 
 
@@ -133,16 +134,17 @@ class FreewayDemonstrator:
 
     def __call__(self, observation: np.ndarray, info: Mapping[str, Any]) -> int:
         """Choose an action."""
-        state = info["state"]
-        last, self._last = self._last, state
+        (player_y,) = info["state"]
+        cars_x = info["ram"][FREEWAY_CARS].astype(np.float64)
+        last, self._last = self._last, cars_x
         if last is None:
             return self._UP
         half = self._ROAD / 2
-        speeds = (state[1:] - last[1:] + half) % self._ROAD - half
-        cars = (state[1:] + speeds * self._AHEAD) % self._ROAD
+        speeds = (cars_x - last + half) % self._ROAD - half
+        cars = (cars_x + speeds * self._AHEAD) % self._ROAD
         crossing = (cars > self._CROSSING[0]) & (cars < self._CROSSING[1])
         for action, direction in ((self._UP, 1.0), (self._NOOP, 0.0), (self._DOWN, -1.0)):
-            player = state[0] + direction * self._SPEED * self._AHEAD
+            player = player_y + direction * self._SPEED * self._AHEAD
             if not (crossing & (abs(player - self._LANES) < self._HALF_LANE)).any():
                 return action
         return self._UP

@@ -1,14 +1,15 @@
 """Files that are either whole or not there: atomic writes and reads that fail with clear words."""
 
+import errno
 import json
 import os
 import re
-import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -19,13 +20,8 @@ from memworld.errors import MemworldError
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
-_TEMPORARY = ".tmp-"
+TEMPORARY = ".tmp-"
 """How the names of unfinished files begin."""
-
-KIND_KEY = "memworld"
-"""The entry of a marker file that says what kind of folder memworld made it for."""
-
-OnExisting = Literal["error", "resume", "overwrite"]
 
 
 def one_line(thing: object) -> str:
@@ -50,81 +46,6 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
-def prepare_folder(path: Path, on_existing: OnExisting, marker: str, kind: str | None = None) -> None:
-    """Make the folder `path` ready for output that belongs to memworld.
-
-    Args:
-        path: the folder.
-        on_existing: what to do when it holds something: `error`, `resume` (keep what is there) or
-            `overwrite` (remove it, but only if it holds `marker`, so that a mistyped path never
-            deletes a folder that is not ours).
-        marker: name of the file by which memworld knows its own folder.
-        kind: what the JSON file `marker` must say under `KIND_KEY`; None asks for the file alone.
-
-    Raises:
-        MemworldError: the folder exists and must not, is a file, or cannot be written.
-    """
-    if on_existing not in ("error", "resume", "overwrite"):
-        raise MemworldError(f"unknown on_existing {on_existing!r}: use error, resume or overwrite")
-    try:
-        if path.exists() and not path.is_dir():
-            raise MemworldError(f"output {path} is a file: name a folder")
-        # What a killed first write left behind is nothing that anyone could lose.
-        if path.is_dir() and any(not child.name.startswith(_TEMPORARY) for child in path.iterdir()):
-            if on_existing == "error":
-                raise MemworldError(
-                    f"output folder {path} exists and is not empty: name another, or use --resume or --overwrite"
-                )
-            if not (path / marker).is_file() or (kind is not None and _kind_of(path / marker) != kind):
-                raise MemworldError(
-                    f"output folder {path} exists and holds no {marker}{f' of a memworld {kind}' if kind else ''}, so "
-                    f"it is not memworld's to {on_existing}: name another folder"
-                )
-            if on_existing == "overwrite":
-                _empty(path, marker)
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _kind_of(marker: Path) -> object:
-    """What a marker file says that its folder is; None if it says nothing."""
-    try:
-        value = json.loads(marker.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        return None
-    return value.get(KIND_KEY) if isinstance(value, dict) else None
-
-
-def make_folder(path: Path) -> None:
-    """Make the folder `path`, and those above it, unless it is there.
-
-    Raises:
-        MemworldError: it is a file or cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> MemworldError:
-    return MemworldError(
-        f"output folder {path} cannot be written ({error.strerror or error}): name another or change its permissions"
-    )
-
-
-def _empty(path: Path, marker: str) -> None:
-    """Remove everything in the folder, `marker` last: by it a removal that was killed can go on."""
-    for child in sorted(path.iterdir(), key=lambda child: child.name == marker):
-        if child.is_dir() and not child.is_symlink():
-            shutil.rmtree(child)
-        else:
-            child.unlink()
-
-
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, sync it, and rename it into place.
 
@@ -136,7 +57,7 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     """
     temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY, suffix=path.suffix)
         temporary = Path(name)
         os.close(handle)
         write(temporary)
@@ -194,6 +115,17 @@ def void(_: object) -> None:
     """Drop a return value, for callbacks that must return nothing."""
 
 
+def check_file(path: Path) -> None:
+    """Do nothing unless `path` is there but neither file nor folder: reading a pipe would wait forever.
+
+    Raises:
+        OSError: it is something else, or cannot be looked at.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+
+
 def read_json(path: Path, what: str) -> Any:
     """Read a JSON file.
 
@@ -201,6 +133,7 @@ def read_json(path: Path, what: str) -> Any:
         MemworldError: it is missing, cannot be read or is not JSON; the message calls it `what`.
     """
     try:
+        check_file(path)
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise MemworldError(f"{path.parent} is no {what}: it has no {path.name}") from error
@@ -226,6 +159,7 @@ def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
         MemworldError: it is missing, truncated or damaged.
     """
     try:
+        check_file(path)
         return dict(safetensors.numpy.load_file(path))
     except FileNotFoundError as error:
         raise MemworldError(f"{what} {path} is missing: restore it or make it again") from error
