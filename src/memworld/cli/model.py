@@ -137,6 +137,8 @@ def imagine(
         mode=mode,  # type: ignore[arg-type]
         seed=seed,
     )
+    if output is not None:
+        write_comparison(output, compared)
     rollout = compared.rollout
     typer.echo(f"from step {start} of {compared.episode}")
     for step in range(horizon):
@@ -146,7 +148,6 @@ def imagine(
             f"support {float(rollout.support[0, step]):.2f}  from {cited or 'nothing: no row was found'}"
         )
     if output is not None:
-        write_comparison(output, compared)
         typer.echo(f"picture: {output}")
 
 
