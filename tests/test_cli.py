@@ -95,6 +95,7 @@ def test_demo_prints_where_the_report_is_and_what_to_type_next(call: Call, quick
     assert done.exit_code == 0, done.output
     assert f"The report is {output / 'report.html'}" in done.output
     assert f"memworld inspect {output / 'memory'}" in done.output
+    assert "--start 100 --output imagined.png\n" in done.output
 
 
 def test_unknown_game_policy_and_world(call: Call, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The settings of `memworld demo`."""
 
 import shlex
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,8 +53,18 @@ def next_lines(output: Path) -> list[str]:
     """The three lines that a user types next."""
     memory, episodes = (shlex.quote(str(output / name)) for name in ("memory", "episodes"))
     code = f"import memworld; print(memworld.WorldModel.open({str(output / 'memory')!r}))"
+    memworld, python = (_program(name) for name in ("memworld", "python"))
     return [
-        f"memworld inspect {memory}",
-        f"memworld imagine {memory} {episodes} --start 100 --output imagined.png",
-        f"python -c {shlex.quote(code)}",
+        f"{memworld} inspect {memory}",
+        f"{memworld} imagine {memory} {episodes} --start 100 --output imagined.png",
+        f"{python} -c {shlex.quote(code)}",
     ]
+
+
+def _program(name: str) -> str:
+    """How to call a program of this environment: by its name where that finds it, else by its path."""
+    here = Path(sys.executable).parent / name
+    found = shutil.which(name)
+    if found is not None and Path(found).parent == here.parent:
+        return name
+    return shlex.quote(str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here))
