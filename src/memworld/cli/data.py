@@ -76,7 +76,7 @@ def inspect(
 
 def _short(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.3g}"
+        return f"{value:.4g}"
     if isinstance(value, list) and len(value) > 6:
         return f"{', '.join(map(str, value[:5]))}, ... ({len(value)} in all)"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
