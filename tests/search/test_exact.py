@@ -207,3 +207,23 @@ def test_bad_searches_are_refused() -> None:
         make_index("kl_stored_query", stored, np.zeros(10, np.int64), np.zeros(10, np.int64), 3).nearest(
             Query(narrow), 1
         )
+
+
+@pytest.mark.parametrize("careless", ["matmul precision", "autocast"])
+def test_settings_that_make_products_coarser_do_not_change_the_answer(careless: str) -> None:
+    """Training code beside a search often turns PyTorch's precision down; the bound on rounding must still hold."""
+    rng = np.random.default_rng(5)
+    stored, query = random_latents(rng, 4000, 64, 0.05, 1, 3), random_latents(rng, 64, 64, 0.05, 1, 3)
+    index = make_index("kl_stored_query", stored, np.zeros(4000, np.int64), np.zeros(4000, np.int64), 3)
+    rows, _ = literal_nearest(literal_distances("kl_stored_query", query, stored), np.ones((64, 4000), bool), 10)
+    before = torch.get_float32_matmul_precision()
+    try:
+        if careless == "matmul precision":
+            torch.set_float32_matmul_precision("medium")
+            found = index.nearest(Query(query), 10).rows
+        else:
+            with torch.autocast("cpu", torch.bfloat16):
+                found = index.nearest(Query(query), 10).rows
+    finally:
+        torch.set_float32_matmul_precision(before)
+    np.testing.assert_array_equal(found.numpy(), rows)

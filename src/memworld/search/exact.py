@@ -98,7 +98,7 @@ class ExactIndex:
     def _search_piece(self, query: Query, group_of: Tensor, groups: int, per_group: int) -> Matches:
         weights = self._weights(query)
         bounds = self._rounding_bounds(weights)
-        approximate = weights.weights.float() @ self._features.T + weights.constants.float()[:, None]
+        approximate = self._product(weights)
         self._forbid(approximate, query)
         threshold = _best(approximate, group_of, groups, per_group) + 2 * bounds[:, None]
         # Rounded upwards, so that float32 loses no candidate.
@@ -110,6 +110,19 @@ class ExactIndex:
         winners = _first_of_each(asked * groups + group_of[candidates], distances + penalties, per_group)
         found = Matches(self._rows[candidates[winners]], distances[winners], penalties[winners])
         return _table(asked[winners], found, len(query.latents), groups * per_group)
+
+    def _product(self, weights: QueryWeights) -> Tensor:
+        """(Q, N) float32 approximate distances, in float32 throughout.
+
+        Training code around a search may have turned PyTorch's precision down, by autocast or for all
+        matrix products; the bound on rounding would not hold then, and rows would be lost in silence.
+        """
+        with torch.autocast(self._features.device.type, enabled=False):
+            if torch.get_float32_matmul_precision() == "highest":
+                product = weights.weights.float() @ self._features.T
+            else:
+                product = (weights.weights @ self._features.T.double()).float()
+            return product + weights.constants.float()[:, None]
 
     def _weights(self, query: Query) -> QueryWeights:
         """The query's side of the product, action columns included."""
