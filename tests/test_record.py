@@ -10,6 +10,7 @@ import pytest
 
 from memworld.formats.npz import open_npz
 from memworld.record import load_policy, record
+from memworld.storage import locked
 from memworld.worlds import World, open_world
 from tests.helpers import assert_same_dataset, one_clear_error
 
@@ -363,3 +364,14 @@ def test_progress_goes_to_stderr_and_only_when_asked(tmp_path: Path, capfd: pyte
     assert out == ""
     assert "2/2" in err
     assert "return=21" in err
+
+
+@pytest.mark.parametrize("mode", ["resume", "overwrite"])
+def test_two_recordings_never_share_a_folder(tmp_path: Path, mode: Any) -> None:
+    data = tmp_path / "data"
+    whole = record(toy(), always_two, data, episodes=2, max_steps=9, random_start=0)
+    with locked(data), one_clear_error("another memworld"):
+        record(toy(), always_two, data, episodes=3, max_steps=9, random_start=0, on_existing=mode)
+    assert_same_dataset(open_npz(data), whole)
+    again = record(toy(), always_two, data, episodes=3, max_steps=9, random_start=0, on_existing=mode)
+    assert len(again) == 3

@@ -1,5 +1,6 @@
 """Record episodes: drive a world with a policy and write each episode as soon as it ends."""
 
+import contextlib
 import importlib
 import logging
 import operator
@@ -18,7 +19,7 @@ from memworld.datasets import DatasetInfo, EpisodeDataset
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.formats.npz import INDEX, KIND, NpzWriter, is_data_set, open_npz
-from memworld.storage import OnExisting, one_line, prepare_folder
+from memworld.storage import OnExisting, locked, one_line, prepare_folder
 from memworld.worlds import World
 from memworld.worlds.policies import Policy, PolicyFactory, check_skill, random_policy, skilled
 
@@ -88,15 +89,21 @@ def record(
         return _Plan.draw(index, seed, cycle[index % len(cycle)], random_start, settings)
 
     env = world.make()
-    try:
+    folder = Path(output)
+    with contextlib.ExitStack() as held:
+        held.callback(env.close)
         info = _dataset_info(world, env)
+        if locked_before := folder.is_dir():
+            held.enter_context(locked(folder))
         played: list[Episode] = []
         if on_existing == "overwrite":
             # The old episodes stay until world and policy have proved to work.
-            if not is_data_set(Path(output)):
-                prepare_folder(Path(output), on_existing, INDEX, KIND)  # which refuses what others made
+            if not is_data_set(folder):
+                prepare_folder(folder, on_existing, INDEX, KIND)  # which refuses what others made
             played.append(info.check(_play(env, world, factory, plan(0), max_steps)))
         writer = NpzWriter(output, info, on_existing)
+        if not locked_before:
+            held.enter_context(locked(folder))
         stored = open_npz(output).entries
         for index, entry in enumerate(stored):
             _check_resumable(output, entry.id, entry.source, plan(index))
@@ -113,8 +120,6 @@ def record(
                 _log.info("recorded %s: %d steps, return %g", episode.id, len(episode), gained)
                 bar.set_postfix({"return": gained, "steps": len(episode)}, refresh=False)
                 bar.update()
-    finally:
-        env.close()
     return open_npz(output)
 
 

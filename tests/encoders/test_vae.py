@@ -49,6 +49,18 @@ def test_a_code_depends_on_its_frame_alone(shape: tuple[int, int, int], latent_s
     assert np.abs(together[257].astype(int) - one[0]).max() <= 1  # a pixel on the edge may round the other way
 
 
+def test_the_precision_that_code_around_asks_for_changes_nothing() -> None:
+    vae = untrained_vae((16, 16, 3), (4,))
+    frames = noise(3, (16, 16, 3))
+    mu, sigma = vae.encode(frames)
+    with torch.autocast("cpu", torch.bfloat16):
+        codes = vae.encode(frames)
+        decoded = vae.decode(mu)
+    assert torch.equal(codes[0], mu)
+    assert torch.equal(codes[1], sigma)
+    np.testing.assert_array_equal(decoded, vae.decode(mu))
+
+
 def test_frames_are_centred_scaled_and_restored() -> None:
     mean, scale = torch.full((4, 4, 1), 0.5), torch.full((4, 4, 1), 0.25)
     frames = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1).expand(2, 4, 4, 1)

@@ -183,7 +183,8 @@ class VAE:
         if len(frames) == 0:
             return torch.empty(0, math.prod(self.latent_shape)), torch.empty(0, math.prod(self.latent_shape))
         parts = []
-        with torch.inference_mode():
+        # The same codes and frames whatever precision the code around asks for.
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
             for start in range(0, len(frames), _BATCH):
                 # torch takes no negative strides, as of mirrored frames.
                 batch = torch.tensor(np.ascontiguousarray(frames[start : start + _BATCH]))
@@ -203,7 +204,8 @@ class VAE:
                 f"the encoder decodes latents (B, {size}), got {tuple(z.shape)}: decode with the encoder that made them"
             )
         parts = []
-        with torch.inference_mode():
+        # The same codes and frames whatever precision the code around asks for.
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
             for start in range(0, len(z), _BATCH):
                 decoded = self.network.reconstruct(z[start : start + _BATCH].float()).permute(0, 2, 3, 1)
                 pixels = (decoded * self.scale + self.mean).clamp(0, 1) * 255
