@@ -2,7 +2,7 @@ import torch
 
 from memworld.gaussian import DISTANCES, at_mean
 from memworld.retrieve import STRATEGIES
-from memworld.search import Query
+from memworld.search import Candidates, Query
 from memworld.search.exact import ExactIndex
 
 
@@ -10,7 +10,7 @@ def line(metric: str) -> ExactIndex:
     """Three episodes of four rows each on a line: 0, 1, 2, 3; 10, 11, ...; 20, 21, ..."""
     mu = torch.tensor([[float(10 * (i // 4) + i % 4)] for i in range(12)])
     rows = torch.arange(12)
-    return ExactIndex(metric, at_mean(mu, torch.ones_like(mu)), rows, rows // 4, torch.zeros(12, 1))
+    return ExactIndex(metric, Candidates(at_mean(mu, torch.ones_like(mu)), rows, rows // 4, torch.zeros(12, 1)))
 
 
 def query(value: float) -> Query:

@@ -59,12 +59,19 @@ class Latents:
         """The same in float64."""
         return Latents(self.mu.double(), self.sigma.double(), self.z.double())
 
+    def to(self, device: torch.device) -> "Latents":
+        """The same on a device; nothing is copied if it lies there."""
+        return Latents(self.mu.to(device), self.sigma.to(device), self.z.to(device))
+
     def check(self, what: str) -> "Latents":
         """Return self if every number is finite and every sigma above 0.
 
         Raises:
             MemworldError: otherwise; the message calls the latents `what`.
         """
+        # One sum tells of all at once; only where it is not finite need one look for the reason.
+        if bool(torch.isfinite(self.mu.sum() + self.sigma.sum() + self.z.sum())) and bool((self.sigma > 0).all()):
+            return self
         for name, values in (("mu", self.mu), ("sigma", self.sigma), ("z", self.z)):
             if not bool(torch.isfinite(values).all()):
                 raise MemworldError(f"{what}: {name} holds NaN or infinity: encode again with a sound encoder")

@@ -20,6 +20,7 @@ from memworld.memory_files import open_memory, save_memory
 from memworld.retrieve import STRATEGIES
 from memworld.search import Matches, Query
 from memworld.search.exact import ExactIndex
+from memworld.search.products import choose_device
 from memworld.storage import OnExisting
 from memworld.support import Support, calibrate
 
@@ -31,7 +32,14 @@ class WorldModel:
     `memory` count from the next step on.
     """
 
-    def __init__(self, encoder: Encoder, memory: Memory, dynamics: DynamicsConfig | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        memory: Memory,
+        dynamics: DynamicsConfig | None = None,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
         """Join an encoder and the memory that it made.
 
         Args:
@@ -39,27 +47,33 @@ class WorldModel:
             memory: what is searched.
             dynamics: how; None takes the defaults.
             seed: of what `encode` and `next` draw, one after the other.
+            device: where memory is searched: `cpu`, `cuda`, or `auto`, a GPU if there is one. Answers
+                are the same, and come back to main memory.
 
         Raises:
-            MemworldError: the memory was made by another encoder, or settings that do not fit it.
+            MemworldError: the memory was made by another encoder, settings that do not fit it, or a
+                device that is not there.
         """
         memory.check_encoder(encoder)
         self._encoder = encoder
         self._memory = memory
         self._dynamics = (dynamics or DynamicsConfig()).resolved(memory.info.action_space)
         self._generator = seeded(seed)
+        self._device = choose_device(device)
         self._indexed: Rows | None = None
         self._index: ExactIndex
         self._support: Support
 
     @classmethod
-    def open(cls, path: str | Path, dynamics: DynamicsConfig | None = None, seed: int = 0) -> "WorldModel":
+    def open(
+        cls, path: str | Path, dynamics: DynamicsConfig | None = None, seed: int = 0, device: str = "auto"
+    ) -> "WorldModel":
         """Open the folder of a memory that holds its encoder, as `save` and `memworld remember` write it.
 
         Raises:
             MemworldError: something is missing, damaged or does not belong together.
         """
-        return cls(open_encoder(Path(path) / "encoder"), open_memory(Path(path)), dynamics, seed)
+        return cls(open_encoder(Path(path) / "encoder"), open_memory(Path(path)), dynamics, seed, device)
 
     def save(self, path: str | Path, on_existing: OnExisting = "error") -> None:
         """Write memory and encoder into the folder `path`."""
@@ -234,7 +248,8 @@ class WorldModel:
         """Index memory again if it has changed."""
         rows = self.memory.rows
         if rows is not self._indexed:
-            self._index = ExactIndex.of(rows, self.dynamics.metric)
+            by_action = self.dynamics.conditioning == "hard"
+            self._index = ExactIndex.of(rows, self.dynamics.metric, by_action, self._device.type)
             self._support = calibrate(self._index, rows)
             self._indexed = rows
 

@@ -1,3 +1,7 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memworld.gaussian import DISTANCES, Latents
-from memworld.search import Query
+from memworld.search import Candidates, Query
 from memworld.search.exact import ExactIndex
 from memworld.search.features import PRODUCT_FORMS
 from tests.helpers import literal_distances, literal_nearest, literal_rounding, one_clear_error
@@ -25,9 +29,47 @@ def one_hot(actions: np.ndarray, count: int) -> torch.Tensor:
     return torch.from_numpy(np.eye(count)[actions] / np.sqrt(2))
 
 
-def make_index(metric: str, stored: Latents, episodes: np.ndarray, actions: np.ndarray, count: int) -> ExactIndex:
-    rows = torch.arange(len(stored))
-    return ExactIndex(metric, stored, rows, torch.from_numpy(episodes), one_hot(actions, count))
+def make_index(
+    metric: str, stored: Latents, episodes: np.ndarray, actions: np.ndarray, count: int, **settings: object
+) -> ExactIndex:
+    candidates = Candidates(stored, torch.arange(len(stored)), torch.from_numpy(episodes), one_hot(actions, count))
+    return ExactIndex(metric, candidates, **settings)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to come to the same answer.
+
+    Attributes:
+        precision: of the stored features.
+        by_action: whether rows of one action lie together.
+        coarse: whether even a small batch is multiplied in bfloat16.
+        chunk: columns of a chunk; few make many chunks of few blocks.
+    """
+
+    precision: str
+    by_action: bool
+    coarse: bool
+    chunk: int
+
+    @contextmanager
+    def index(self, metric: str, stored: Latents, episodes: np.ndarray, actions: np.ndarray) -> Iterator[ExactIndex]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("memworld.search.blocks._CHUNK", {"cpu": self.chunk})
+            patch.setattr("memworld.search.scan._CELLS", self.chunk * 16)
+            patch.setattr("memworld.search.exact.coarse_pays", lambda device: True)
+            patch.setattr("memworld.search.exact._COARSE_FROM", 1 if self.coarse else 1000)
+            patch.setattr("memworld.search.rerank._NUMBERS", 200)
+            yield make_index(metric, stored, episodes, actions, 3, precision=self.precision, by_action=self.by_action)
+
+
+ways = st.builds(
+    Way,
+    precision=st.sampled_from(["auto", "float32", "bfloat16", "float16"]),
+    by_action=st.booleans(),
+    coarse=st.booleans(),
+    chunk=st.sampled_from([32, 64, 8192]),
+)
 
 
 @st.composite
@@ -58,18 +100,18 @@ def problems(draw: st.DrawFn) -> tuple[Latents, Latents, np.ndarray, np.ndarray,
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("conditioning", ["none", "hard"])
 @settings(max_examples=60, deadline=None)
-@given(problem=problems())
+@given(problem=problems(), way=ways)
 def test_nearest_returns_the_rows_of_the_literal_formula(
-    metric: str, conditioning: str, problem: tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int]
+    metric: str, conditioning: str, problem: tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int], way: Way
 ) -> None:
     stored, query, episodes, actions, asked, k = problem
-    index = make_index(metric, stored, episodes, actions, 3)
     allowed = np.ones((len(query), len(stored)), bool)
     if conditioning == "hard":
         allowed = asked[:, None] == actions
     literal = literal_distances(metric, query, stored)
     rows, distances = literal_nearest(literal, allowed, k)
-    found = index.nearest(Query(query, one_hot(asked, 3), conditioning), k)  # type: ignore[arg-type]
+    with way.index(metric, stored, episodes, actions) as index:
+        found = index.nearest(Query(query, one_hot(asked, 3), conditioning), k)  # type: ignore[arg-type]
     same = found.rows.numpy() == rows
     # Where the formula itself, in float64, cannot tell two rows apart, either is right.
     rounding = literal_rounding(metric, query, stored)
@@ -83,15 +125,15 @@ def test_nearest_returns_the_rows_of_the_literal_formula(
 
 @pytest.mark.parametrize("metric", METRICS)
 @settings(max_examples=40, deadline=None)
-@given(problem=problems())
+@given(problem=problems(), way=ways)
 def test_nearest_per_episode_returns_the_best_row_of_each(
-    metric: str, problem: tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int]
+    metric: str, problem: tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int], way: Way
 ) -> None:
     stored, query, episodes, actions, asked, _ = problem
     literal, rounding = literal_distances(metric, query, stored), literal_rounding(metric, query, stored)
-    index = make_index(metric, stored, episodes, actions, 3)
     for conditioning in ("none", "hard"):
-        found = index.nearest_per_episode(Query(query, one_hot(asked, 3), conditioning))
+        with way.index(metric, stored, episodes, actions) as index:
+            found = index.nearest_per_episode(Query(query, one_hot(asked, 3), conditioning))
         for q in range(len(query)):
             best = []
             for episode in range(episodes.max() + 1):
@@ -111,13 +153,14 @@ def test_nearest_per_episode_returns_the_best_row_of_each(
 
 @pytest.mark.parametrize("metric", METRICS)
 @settings(max_examples=25, deadline=None)
-@given(problem=problems(), weight=st.sampled_from([0.0, 0.5, 1e3]))
+@given(problem=problems(), weight=st.sampled_from([0.0, 0.5, 1e3]), way=ways)
 def test_soft_conditioning_adds_its_penalty(
-    metric: str, problem: tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int], weight: float
+    metric: str, problem: tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int], weight: float, way: Way
 ) -> None:
     stored, query, episodes, actions, asked, k = problem
     literal = literal_distances(metric, query, stored) + weight * (asked[:, None] != actions)
-    found = make_index(metric, stored, episodes, actions, 3).nearest(Query(query, one_hot(asked, 3), "soft", weight), k)
+    with way.index(metric, stored, episodes, actions) as index:
+        found = index.nearest(Query(query, one_hot(asked, 3), "soft", weight), k)
     taken = np.take_along_axis(literal, found.rows.numpy(), 1)
     # The penalty's own rounding may order ties anew, so distances are compared and not rows.
     np.testing.assert_allclose(taken, np.sort(literal, 1)[:, :k], rtol=1e-9, atol=1e-9)
@@ -140,7 +183,10 @@ def test_row_numbers_are_those_of_memory_and_an_excluded_episode_never_answers()
     stored = random_latents(rng, 40, 4, 0.1, 1.0, 1.0)
     episodes = torch.arange(40) // 10
     numbers = torch.arange(40) * 3 + 7
-    index = ExactIndex("l2", stored, numbers, episodes, torch.zeros(40, 1))
+    memory = random_latents(rng, 140, 4, 0.1, 1.0, 1.0)
+    for name in ("mu", "sigma", "z"):
+        getattr(memory, name)[numbers] = getattr(stored, name)
+    index = ExactIndex("l2", Candidates(memory, numbers, episodes, torch.zeros(40, 1)))
     assert index.nearest(Query(stored), 1).rows[:, 0].tolist() == numbers.tolist()
     other = index.nearest(Query(stored, exclude_episode=episodes), 5).rows
     assert not bool(((other - 7) // 30 == episodes[:, None]).any())
@@ -151,9 +197,24 @@ def test_a_batch_answers_as_its_queries_do_alone(monkeypatch: pytest.MonkeyPatch
     stored, query = random_latents(rng, 200, 8, 0.01, 1, 1), random_latents(rng, 30, 8, 0.01, 1, 1)
     index = make_index("kl_stored_query", stored, np.zeros(200, np.int64), np.zeros(200, np.int64), 3)
     whole = index.nearest(Query(query), 5)
-    monkeypatch.setattr("memworld.search.exact._PRODUCT_CELLS", 1)
-    monkeypatch.setattr("memworld.search.exact._RERANK_NUMBERS", 1)
+    monkeypatch.setattr("memworld.search.exact._QUERIES", 1)
     assert torch.equal(index.nearest(Query(query), 5).rows, whole.rows)
+
+
+def test_what_is_too_coarse_or_too_much_at_once_is_searched_again_in_another_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rows that bfloat16 cannot tell apart at all, and more pairs than there is room for."""
+    rng = np.random.default_rng(6)
+    stored, far = random_latents(rng, 3000, 8, 0.01, 0.01, 1e-4), random_latents(rng, 1000, 8, 1, 1, 30)
+    stored = Latents(*(torch.cat([getattr(stored, n), getattr(far, n)]) for n in ("mu", "sigma", "z")))
+    monkeypatch.setattr("memworld.search.exact.coarse_pays", lambda device: True)
+    monkeypatch.setattr("memworld.search.exact._PAIRS", 100)
+    index = make_index("kl_stored_query", stored, np.zeros(4000, np.int64), np.zeros(4000, np.int64), 3)
+    assert index.product_precision(64) == "bfloat16"
+    rows, _ = literal_nearest(literal_distances("kl_stored_query", stored[:64], stored), np.ones((64, 4000), bool), 3)
+    np.testing.assert_array_equal(index.nearest(Query(stored[:64]), 3).rows.numpy(), rows)
+    assert index.product_precision(64) == "float32"
 
 
 @settings(max_examples=60, deadline=None)
@@ -169,10 +230,13 @@ def test_the_product_forms_are_the_literal_formulas(
         stored, query = problem[:2]
     for metric, form in PRODUCT_FORMS.items():
         weights = form.weights(query.double())
-        product = weights.weights @ form.features(stored.double()).T + weights.constants[:, None]
-        size = weights.weights.abs() @ form.features(stored.double()).abs().T + weights.constants.abs()[:, None]
-        error = np.abs(product.numpy() - literal_distances(metric, query, stored))
-        assert (error <= 1e-12 * size.numpy()).all()
+        product = weights @ form.features(stored.double()).T
+        size = weights.abs() @ form.features(stored.double()).abs().T
+        literal = literal_distances(metric, query, stored)
+        # But for a constant of the query.
+        error = np.abs((product - product[:, :1]).numpy() - (literal - literal[:, :1]))
+        room = 1e-12 * (size + size[:, :1]).numpy() + literal_rounding(metric, query, stored)
+        assert (error <= room + room[:, :1]).all()
 
 
 def test_bad_searches_are_refused() -> None:
@@ -197,12 +261,19 @@ def test_bad_searches_are_refused() -> None:
         make_index("l2", Latents(stored.mu, stored.sigma * 0, stored.z), np.zeros(10), np.zeros(10, np.int64), 3)
     with one_clear_error("empty memory"):
         make_index("l2", stored[:0], np.zeros(0, np.int64), np.zeros(0, np.int64), 3)
+    with one_clear_error("unknown precision 'int8'"):
+        make_index("l2", stored, np.zeros(10, np.int64), np.zeros(10, np.int64), 3, precision="int8")
+    with one_clear_error("unknown device 'tpu'"):
+        make_index("l2", stored, np.zeros(10, np.int64), np.zeros(10, np.int64), 3, device="tpu")
+    with one_clear_error("action features"):
+        index.nearest(Query(stored, one_hot(np.zeros(10, np.int64), 4), "hard"), 1)
     with one_clear_error("unknown metric 'cosine'"):
         make_index("cosine", stored, np.zeros(10, np.int64), np.zeros(10, np.int64), 3)
-    tiny = Latents(stored.mu, stored.sigma * 1e-25, stored.z)
-    with one_clear_error("too extreme"):
-        make_index("kl_query_stored", tiny, np.zeros(10, np.int64), np.zeros(10, np.int64), 3)
-    narrow = Latents(stored.mu, torch.full_like(stored.sigma, 1e-20), stored.z)
+    many = random_latents(rng, 9000, 4, 0.1, 1, 1)
+    many.sigma[1] = 1e-30  # not among the rows that scales are taken from
+    with one_clear_error("latents are too extreme for kl_query_stored in float32"):
+        make_index("kl_query_stored", many, np.zeros(9000, np.int64), np.zeros(9000, np.int64), 3)
+    narrow = Latents(stored.mu.double(), torch.full_like(stored.sigma, 1e-99, dtype=torch.float64), stored.z.double())
     with one_clear_error("a query is too extreme for kl_stored_query"):
         make_index("kl_stored_query", stored, np.zeros(10, np.int64), np.zeros(10, np.int64), 3).nearest(
             Query(narrow), 1

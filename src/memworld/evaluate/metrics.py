@@ -10,7 +10,7 @@ from memworld.datasets import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents, at_mean, kl
 from memworld.memory import Memory
-from memworld.search import Query
+from memworld.search import Candidates, Query
 from memworld.search.exact import ExactIndex
 
 MOVING = 0.05
@@ -120,9 +120,8 @@ class StateProbe:
             states.append(episode.states)
         mu = torch.cat(latents)
         rows = torch.arange(len(mu))
-        index = ExactIndex(
-            "l2", at_mean(mu, torch.ones_like(mu)), rows, torch.zeros_like(rows), torch.zeros(len(mu), 1)
-        )
+        means = at_mean(mu, torch.ones_like(mu))
+        index = ExactIndex("l2", Candidates(means, rows, torch.zeros_like(rows), torch.zeros(len(mu), 1)))
         return cls(index, np.concatenate(states), dataset.info.state_names, min(cls.k, len(mu)))
 
     def read(self, z: Tensor) -> np.ndarray:

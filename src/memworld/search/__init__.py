@@ -1,4 +1,4 @@
-"""Search in memory: the `Index` protocol, what one asks of it, and what it answers."""
+"""Search in memory: the `Index` protocol, what it searches, what one asks of it, and what it answers."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -6,9 +6,56 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from memworld.errors import MemworldError
 from memworld.gaussian import Latents
+from memworld.memory import Rows
 
 Conditioning = Literal["none", "hard", "soft"]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The rows that may answer. Nothing is copied: an index reads the memory's own latents.
+
+    Attributes:
+        latents: (N, D) latents of all rows of memory.
+        rows: (M,) int64 rows of `latents` that may answer, ascending.
+        episodes: (M,) int64 their episodes, numbered from 0 in order of rows.
+        actions: (M, A) float64 features of their actions (`actions.action_features`).
+
+    Raises:
+        MemworldError: there is no row.
+    """
+
+    latents: Latents
+    rows: Tensor
+    episodes: Tensor
+    actions: Tensor
+
+    def __post_init__(self) -> None:
+        assert self.rows.shape == self.episodes.shape == self.actions.shape[:1], (self.rows.shape, self.actions.shape)
+        if len(self.rows) == 0:
+            raise MemworldError("cannot search an empty memory: remember at least one episode first")
+        assert bool((self.episodes[1:] >= self.episodes[:-1]).all())
+
+    @classmethod
+    def of(cls, rows: Rows) -> "Candidates":
+        """A memory's rows that have a successor."""
+        chosen = rows.candidates
+        return cls(rows.latents, chosen, rows.episodes[chosen], rows.actions[chosen])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to(self, device: torch.device) -> "Candidates":
+        """The same on a device; nothing is copied if it lies there."""
+        latents = self.latents.to(device)
+        return Candidates(latents, self.rows.to(device), self.episodes.to(device), self.actions.to(device))
+
+    @property
+    def dim(self) -> int:
+        """D, the number of latent variables."""
+        return self.latents.dim
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +77,40 @@ class Query:
     action_weight: float = 0.0
     exclude_episode: Tensor | None = None
 
-    def __getitem__(self, index: slice) -> "Query":
+    def __getitem__(self, index: slice | Tensor) -> "Query":
         actions = None if self.actions is None else self.actions[index]
         exclude = None if self.exclude_episode is None else self.exclude_episode[index]
         return Query(self.latents[index], actions, self.conditioning, self.action_weight, exclude)
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def to(self, device: torch.device) -> "Query":
+        """The same on a device."""
+        actions = None if self.actions is None else self.actions.to(device)
+        exclude = None if self.exclude_episode is None else self.exclude_episode.to(device)
+        return Query(self.latents.to(device), actions, self.conditioning, self.action_weight, exclude)
+
+    def check(self, candidates: Candidates) -> None:
+        """Do nothing if these candidates can be asked this.
+
+        Raises:
+            MemworldError: latents of another size or not sound, actions missing or of another size.
+        """
+        if self.latents.dim != candidates.dim:
+            raise MemworldError(
+                f"query has d={self.latents.dim}, memory has d={candidates.dim}: encode both with one encoder"
+            )
+        self.latents.check("query")
+        if self.conditioning not in ("none", "hard", "soft"):
+            raise MemworldError(f"unknown conditioning {self.conditioning!r}: use none, hard or soft")
+        if self.conditioning == "none":
+            return
+        if self.actions is None:
+            raise MemworldError(f"{self.conditioning} conditioning needs the actions asked for")
+        expected = (len(self), candidates.actions.shape[1])
+        if self.actions.shape != expected:
+            raise MemworldError(f"query has action features {tuple(self.actions.shape)}, expected {expected}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +126,11 @@ class Matches:
     rows: Tensor
     distances: Tensor
     penalties: Tensor
+
+    @property
+    def columns(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows, distances, penalties."""
+        return self.rows, self.distances, self.penalties
 
     @property
     def costs(self) -> Tensor:
@@ -67,7 +149,7 @@ class Matches:
 
 
 class Index(Protocol):
-    """Exact or approximate search over the rows of a memory that have a successor.
+    """Exact or approximate search over candidates.
 
     Ties go to the lower row.
     """
@@ -81,7 +163,18 @@ class Index(Protocol):
         ...
 
 
+def check_k(k: int, candidates: Candidates) -> None:
+    """Do nothing if k rows can be asked for.
+
+    Raises:
+        MemworldError: k below 1 or above the number of candidates.
+    """
+    if not 1 <= k <= len(candidates):
+        raise MemworldError(f"k={k} is outside 1 to {len(candidates)}, the rows of memory with a successor")
+
+
 def concatenate(parts: list[Matches]) -> Matches:
     """Join the answers to consecutive pieces of a batch."""
-    columns = ("rows", "distances", "penalties")
-    return Matches(*(torch.cat([getattr(part, name) for part in parts]) for name in columns))
+    if len(parts) == 1:
+        return parts[0]
+    return Matches(*(torch.cat(column) for column in zip(*(part.columns for part in parts), strict=True)))

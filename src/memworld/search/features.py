@@ -1,7 +1,8 @@
 """Each distance as an inner product, so that a batch of searches is one matrix product.
 
-For a fixed query, `distance(query, stored) = features(stored) . weights(query) + constant(query)`
-(METHOD section 3). Both sides are computed in float64; the product itself may run in less.
+For a fixed query, `distance(query, stored) = features(stored) . weights(query)`, but for a constant of
+the query, which moves no row past another (METHOD section 3). Both sides are computed in float64; the
+product itself may run in less.
 """
 
 from collections.abc import Callable
@@ -13,25 +14,17 @@ from torch import Tensor
 from memworld.gaussian import Latents
 
 
-@dataclass(frozen=True, eq=False)
-class QueryWeights:
-    """One side of the product: weights (Q, F) and constants (Q,), float64."""
-
-    weights: Tensor
-    constants: Tensor
-
-
 @dataclass(frozen=True)
 class ProductForm:
     """The two sides of one metric's inner product.
 
     Attributes:
         features: stored latents (N, D) to features (N, F).
-        weights: query latents (Q, D) to `QueryWeights` (Q, F).
+        weights: query latents (Q, D) to weights (Q, F).
     """
 
     features: Callable[[Latents], Tensor]
-    weights: Callable[[Latents], QueryWeights]
+    weights: Callable[[Latents], Tensor]
 
 
 def squared_difference_features(vectors: Tensor) -> Tensor:
@@ -39,17 +32,16 @@ def squared_difference_features(vectors: Tensor) -> Tensor:
     return torch.cat([(vectors**2).sum(1, keepdim=True), vectors], 1)
 
 
-def squared_difference_weights(vectors: Tensor, factor: float = 1.0) -> QueryWeights:
-    """(Q, D) to the query's side of factor * |v - w|^2."""
-    ones = torch.ones(len(vectors), 1, dtype=vectors.dtype, device=vectors.device)
-    return QueryWeights(factor * torch.cat([ones, -2 * vectors], 1), factor * (vectors**2).sum(1))
+def squared_difference_weights(vectors: Tensor) -> Tensor:
+    """(Q, D) to (Q, 1 + D): the query's side of |v - w|^2, but for |w|^2."""
+    return torch.cat([vectors.new_ones(len(vectors), 1), -2 * vectors], 1)
 
 
 def _l2_features(stored: Latents) -> Tensor:
     return squared_difference_features(stored.z)
 
 
-def _l2_weights(query: Latents) -> QueryWeights:
+def _l2_weights(query: Latents) -> Tensor:
     return squared_difference_weights(query.z)
 
 
@@ -58,11 +50,9 @@ def _kl_stored_query_features(stored: Latents) -> Tensor:
     return torch.cat([-log_sigma, stored.sigma**2 + stored.mu**2, stored.mu], 1)
 
 
-def _kl_stored_query_weights(query: Latents) -> QueryWeights:
-    precision = 1 / query.sigma**2
-    ones = torch.ones(len(query), 1, dtype=precision.dtype, device=precision.device)
-    constants = (torch.log(query.sigma) + query.mu**2 * precision / 2 - 0.5).sum(1)
-    return QueryWeights(torch.cat([ones, precision / 2, -query.mu * precision], 1), constants)
+def _kl_stored_query_weights(query: Latents) -> Tensor:
+    precision = query.sigma**-2
+    return torch.cat([precision.new_ones(len(query), 1), precision / 2, -query.mu * precision], 1)
 
 
 def _kl_query_stored_features(stored: Latents) -> Tensor:
@@ -71,10 +61,8 @@ def _kl_query_stored_features(stored: Latents) -> Tensor:
     return torch.cat([first, precision / 2, -stored.mu * precision], 1)
 
 
-def _kl_query_stored_weights(query: Latents) -> QueryWeights:
-    ones = torch.ones(len(query), 1, dtype=query.mu.dtype, device=query.mu.device)
-    constants = -(torch.log(query.sigma) + 0.5).sum(1)
-    return QueryWeights(torch.cat([ones, query.sigma**2 + query.mu**2, query.mu], 1), constants)
+def _kl_query_stored_weights(query: Latents) -> Tensor:
+    return torch.cat([query.mu.new_ones(len(query), 1), query.sigma**2 + query.mu**2, query.mu], 1)
 
 
 PRODUCT_FORMS: dict[str, ProductForm] = {

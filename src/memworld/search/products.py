@@ -1,0 +1,112 @@
+"""The product of queries and features, on whatever device and in whichever precision, and its rounding."""
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memworld.errors import MemworldError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `cpu`, `cuda`, or `auto`: a GPU if there is one.
+
+    Raises:
+        MemworldError: another name, or a GPU that is not there.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise MemworldError(f"unknown device {name!r}: use auto, cpu or cuda")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise MemworldError("no GPU is to be seen from here: use cpu or auto, or install a CUDA build of PyTorch")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+_BATCHED_BELOW = 4
+"""Queries below which one batched product of all chunks is faster on a CPU than one product per chunk."""
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """A batch of queries, rounded for the product.
+
+    Attributes:
+        weights: (Q, F) float32 or bfloat16.
+        losses: (Q,) float32 how far a product with a row of size 1 may be off on their account: by
+            their own rounding and by that of the sum.
+        output_error: the same for the rounding of the result, relative to it.
+    """
+
+    weights: Tensor
+    losses: Tensor
+    output_error: float
+
+    @property
+    def coarse(self) -> bool:
+        """Whether the product runs in bfloat16."""
+        return self.weights.dtype == torch.bfloat16
+
+    @classmethod
+    def of(cls, weights: Tensor, coarse: bool) -> "Product":
+        """Round weights (Q, F), float64 of unit length, to bfloat16 if `coarse`, else to float32."""
+        rounded = weights.to(torch.bfloat16 if coarse else torch.float32)
+        # 16 more terms than are summed, for the few float32 operations that follow the sum.
+        summation = (weights.shape[1] + 16) * 2.0**-23
+        losses = (torch.linalg.vector_norm(weights - rounded.double(), dim=1) + summation) * (1 + 2.0**-20)
+        result_is_coarse = coarse and weights.device.type == "cpu"
+        return cls(rounded, losses.float(), 2.0**-8 if result_is_coarse else 0.0)
+
+    def times(self, features: Tensor) -> Tensor:
+        """The products (C, Q, N) with chunks (C, F, N), as they come out: float32, or bfloat16 on a CPU.
+
+        Training code around a search may have turned PyTorch's precision down, by autocast or for all
+        matrix products; the bound on rounding would not hold then, and rows would be lost in silence.
+        """
+        weights = self.weights
+        with torch.autocast(features.device.type, enabled=False):
+            if self.coarse:
+                return _coarse_product(weights, features.to(torch.bfloat16))
+            if torch.get_float32_matmul_precision() != "highest":
+                return torch.matmul(weights.double(), features.double()).float()
+            return _product(weights, features.float())
+
+
+def _product(weights: Tensor, features: Tensor) -> Tensor:
+    """(Q, F) times (C, F, N), each chunk on its own: far faster than a batched product from a few queries on."""
+    if len(weights) < _BATCHED_BELOW or features.device.type != "cpu":
+        return torch.matmul(weights, features)
+    products = torch.empty(len(features), len(weights), features.shape[2], dtype=weights.dtype)
+    for chunk, out in zip(features, products, strict=True):
+        torch.mm(weights, chunk, out=out)
+    return products
+
+
+def _coarse_product(weights: Tensor, features: Tensor) -> Tensor:
+    if features.device.type == "cpu":
+        return _product(weights, features)
+    # On a GPU a bfloat16 result may have been summed in bfloat16, a float32 result may not.
+    batch = weights.expand(len(features), *weights.shape)
+    return torch.bmm(batch, features, out_dtype=torch.float32)
+
+
+@functools.cache
+def coarse_pays(device: torch.device) -> bool:
+    """Whether bfloat16 products are faster here than float32 ones: tried once, in a few milliseconds."""
+    weights = torch.full((64, 256), 0.1, device=device)
+    features = torch.full((1, 256, 8192), 0.1, device=device)
+    try:
+        coarse = min(_seconds(lambda: _coarse_product(weights.bfloat16(), features.bfloat16())) for _ in range(3))
+    except (RuntimeError, TypeError):  # This build of PyTorch has no such product here.
+        return False
+    return coarse < 0.8 * min(_seconds(lambda: _product(weights, features)) for _ in range(3))
+
+
+def _seconds(run: Callable[[], Tensor]) -> float:
+    began = time.perf_counter()
+    run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
