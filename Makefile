@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench bench-encoder clean
 
 demo: .venv/installed  ## the main job: record, train, remember, imagine, evaluate, report
 	$(BIN)/memworld demo
@@ -15,7 +15,10 @@ check: .venv/installed  ## formatter, linter, type checker
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: .venv/installed  ## how fast the encoder is
+bench: .venv/installed  ## how fast search and imagination are
+	$(BIN)/memworld bench
+
+bench-encoder: .venv/installed  ## how fast the encoder is
 	$(BIN)/python benchmarks/encoder_speed.py
 
 clean:  ## remove the environment

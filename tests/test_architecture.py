@@ -34,6 +34,7 @@ PIPELINE = [
     "config",
     "demo",
     "pipeline",
+    "bench",
     "cli",
 ]
 

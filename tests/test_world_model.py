@@ -308,6 +308,36 @@ def test_ended_threads_are_no_shortfall() -> None:
     assert (rollout.shortfall.tolist(), rollout.ended_threads.tolist()) == ([[1]], [[0]])
 
 
+def test_the_approximate_index_serves_a_world_and_follows_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Real lists even for few rows.
+    monkeypatch.setattr("memworld.search.approximate.index._EXACT_UP_TO", 0)
+    encoder = PixelEncoder((2, 2, 1), sigma=5.0)
+    memory = Memory(DatasetInfo((2, 2, 1), gymnasium.spaces.Discrete(2)), encoder)
+    rng = np.random.default_rng(0)
+    last = np.arange(60) == 59
+
+    def episode(name: str) -> Episode:
+        frames = rng.integers(0, 256, (61, 2, 2, 1), dtype=np.uint8)
+        return Episode(name, frames, rng.integers(0, 2, 60), np.zeros(60), ~last & last, last)
+
+    memory.extend([episode(str(i)) for i in range(4)], encoder)
+    dynamics = DynamicsConfig("replay_kl", rule="nearest", conditioning="hard")
+    exact = WorldModel(encoder, memory, dynamics, device="cpu")
+    approximate = WorldModel(encoder, memory, dynamics, index="approximate")
+    start = rng.integers(0, 256, (20, 2, 2, 1), dtype=np.uint8)
+    for turn in range(2):
+        actions = rng.integers(0, 2, (20, 3))
+        found, wanted = (w.imagine(at_mean(*encoder.encode(start)), actions).rows for w in (approximate, exact))
+        assert float((found == wanted).double().mean()) > 0.9
+        memory.append(episode(f"new{turn}"), encoder)
+        memory.remove([str(turn)])
+    with one_clear_error("unknown index 'best'"):
+        WorldModel(encoder, memory, index="best")  # type: ignore[arg-type]
+    with one_clear_error("runs on the CPU"):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        WorldModel(encoder, memory, index="approximate", device="cuda")
+
+
 def test_a_world_s_parts_cannot_be_swapped_under_its_index() -> None:
     model = world(RIGHT)
     for name in ("dynamics", "memory", "encoder"):

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,11 +18,14 @@ from memworld.imagine import Mode, Prediction, Rollout, imagine_latents, stack_p
 from memworld.memory import Memory, Rows
 from memworld.memory_files import open_memory, save_memory
 from memworld.retrieve import STRATEGIES
-from memworld.search import Matches, Query
+from memworld.search import Index, Matches, Query
+from memworld.search.approximate import ApproximateIndex
 from memworld.search.exact import ExactIndex
 from memworld.search.products import choose_device
 from memworld.storage import OnExisting
 from memworld.support import Support, calibrate
+
+IndexKind = Literal["exact", "approximate"]
 
 
 class WorldModel:
@@ -39,6 +42,7 @@ class WorldModel:
         dynamics: DynamicsConfig | None = None,
         seed: int = 0,
         device: str = "auto",
+        index: IndexKind = "exact",
     ) -> None:
         """Join an encoder and the memory that it made.
 
@@ -49,10 +53,12 @@ class WorldModel:
             seed: of what `encode` and `next` draw, one after the other.
             device: where memory is searched: `cpu`, `cuda`, or `auto`, a GPU if there is one. Answers
                 are the same, and come back to main memory.
+            index: `exact`, or `approximate` for memories of a million rows and more (the extra
+                `approximate`; on the CPU).
 
         Raises:
-            MemworldError: the memory was made by another encoder, settings that do not fit it, or a
-                device that is not there.
+            MemworldError: the memory was made by another encoder, settings that do not fit it or each
+                other, or a device that is not there.
         """
         memory.check_encoder(encoder)
         self._encoder = encoder
@@ -60,20 +66,30 @@ class WorldModel:
         self._dynamics = (dynamics or DynamicsConfig()).resolved(memory.info.action_space)
         self._generator = seeded(seed)
         self._device = choose_device(device)
+        if index not in ("exact", "approximate"):
+            raise MemworldError(f"unknown index {index!r}: use exact or approximate")
+        if index == "approximate" and device == "cuda":
+            raise MemworldError("approximate search runs on the CPU: use device cpu or auto, or the exact index")
+        self._kind = index
         self._indexed: Rows | None = None
-        self._index: ExactIndex
+        self._index: Index
         self._support: Support
 
     @classmethod
     def open(
-        cls, path: str | Path, dynamics: DynamicsConfig | None = None, seed: int = 0, device: str = "auto"
+        cls,
+        path: str | Path,
+        dynamics: DynamicsConfig | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        index: IndexKind = "exact",
     ) -> "WorldModel":
         """Open the folder of a memory that holds its encoder, as `save` and `memworld remember` write it.
 
         Raises:
             MemworldError: something is missing, damaged or does not belong together.
         """
-        return cls(open_encoder(Path(path) / "encoder"), open_memory(Path(path)), dynamics, seed, device)
+        return cls(open_encoder(Path(path) / "encoder"), open_memory(Path(path)), dynamics, seed, device, index)
 
     def save(self, path: str | Path, on_existing: OnExisting = "error") -> None:
         """Write memory and encoder into the folder `path`."""
@@ -233,7 +249,7 @@ class WorldModel:
         )
 
     @property
-    def index(self) -> ExactIndex:
+    def index(self) -> Index:
         """The search index of what memory holds now."""
         self._refresh()
         return self._index
@@ -248,8 +264,11 @@ class WorldModel:
         """Index memory again if it has changed."""
         rows = self.memory.rows
         if rows is not self._indexed:
-            by_action = self.dynamics.conditioning == "hard"
-            self._index = ExactIndex.of(rows, self.dynamics.metric, by_action, self._device.type)
+            if self._kind == "approximate":
+                self._index = ApproximateIndex.of(rows, self.dynamics.metric)
+            else:
+                by_action = self.dynamics.conditioning == "hard"
+                self._index = ExactIndex.of(rows, self.dynamics.metric, by_action, self._device.type)
             self._support = calibrate(self._index, rows)
             self._indexed = rows
 

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memworld.gaussian import DISTANCES, Latents
-from memworld.search import Candidates, Query
+from memworld.search import Candidates, Matches, Query, concatenate
 from memworld.search.exact import ExactIndex
 from memworld.search.features import PRODUCT_FORMS
 from tests.helpers import literal_distances, literal_nearest, literal_rounding, one_clear_error
@@ -45,12 +45,18 @@ class Way:
         by_action: whether rows of one action lie together.
         coarse: whether even a small batch is multiplied in bfloat16.
         chunk: columns of a chunk; few make many chunks of few blocks.
+        alone: whether queries are asked one by one.
     """
 
     precision: str
     by_action: bool
     coarse: bool
     chunk: int
+    alone: bool
+
+    def ask(self, search: Callable[[Query], Matches], query: Query) -> Matches:
+        step = 1 if self.alone else len(query)
+        return concatenate([search(query[start : start + step]) for start in range(0, len(query), step)])
 
     @contextmanager
     def index(self, metric: str, stored: Latents, episodes: np.ndarray, actions: np.ndarray) -> Iterator[ExactIndex]:
@@ -69,6 +75,7 @@ ways = st.builds(
     by_action=st.booleans(),
     coarse=st.booleans(),
     chunk=st.sampled_from([32, 64, 8192]),
+    alone=st.booleans(),
 )
 
 
@@ -111,7 +118,8 @@ def test_nearest_returns_the_rows_of_the_literal_formula(
     literal = literal_distances(metric, query, stored)
     rows, distances = literal_nearest(literal, allowed, k)
     with way.index(metric, stored, episodes, actions) as index:
-        found = index.nearest(Query(query, one_hot(asked, 3), conditioning), k)  # type: ignore[arg-type]
+        asking = Query(query, one_hot(asked, 3), conditioning)  # type: ignore[arg-type]
+        found = way.ask(lambda q: index.nearest(q, k), asking)
     same = found.rows.numpy() == rows
     # Where the formula itself, in float64, cannot tell two rows apart, either is right.
     rounding = literal_rounding(metric, query, stored)
@@ -133,7 +141,7 @@ def test_nearest_per_episode_returns_the_best_row_of_each(
     literal, rounding = literal_distances(metric, query, stored), literal_rounding(metric, query, stored)
     for conditioning in ("none", "hard"):
         with way.index(metric, stored, episodes, actions) as index:
-            found = index.nearest_per_episode(Query(query, one_hot(asked, 3), conditioning))
+            found = way.ask(index.nearest_per_episode, Query(query, one_hot(asked, 3), conditioning))
         for q in range(len(query)):
             best = []
             for episode in range(episodes.max() + 1):
@@ -160,7 +168,7 @@ def test_soft_conditioning_adds_its_penalty(
     stored, query, episodes, actions, asked, k = problem
     literal = literal_distances(metric, query, stored) + weight * (asked[:, None] != actions)
     with way.index(metric, stored, episodes, actions) as index:
-        found = index.nearest(Query(query, one_hot(asked, 3), "soft", weight), k)
+        found = way.ask(lambda q: index.nearest(q, k), Query(query, one_hot(asked, 3), "soft", weight))
     taken = np.take_along_axis(literal, found.rows.numpy(), 1)
     # The penalty's own rounding may order ties anew, so distances are compared and not rows.
     np.testing.assert_allclose(taken, np.sort(literal, 1)[:, :k], rtol=1e-9, atol=1e-9)
@@ -188,8 +196,12 @@ def test_row_numbers_are_those_of_memory_and_an_excluded_episode_never_answers()
         getattr(memory, name)[numbers] = getattr(stored, name)
     index = ExactIndex("l2", Candidates(memory, numbers, episodes, torch.zeros(40, 1)))
     assert index.nearest(Query(stored), 1).rows[:, 0].tolist() == numbers.tolist()
-    other = index.nearest(Query(stored, exclude_episode=episodes), 5).rows
-    assert not bool(((other - 7) // 30 == episodes[:, None]).any())
+    together = index.nearest(Query(stored, exclude_episode=episodes), 5).rows
+    alone = [index.nearest(Query(stored, exclude_episode=episodes)[q : q + 1], 5).rows for q in range(40)]
+    distances = ((stored.z[:, None].double() - stored.z.double()) ** 2).sum(2).numpy()
+    expected, _ = literal_nearest(distances, (episodes[:, None] != episodes).numpy(), 5)
+    np.testing.assert_array_equal(together.numpy(), numbers.numpy()[expected])
+    assert torch.equal(torch.cat(alone), together)
 
 
 def test_a_batch_answers_as_its_queries_do_alone(monkeypatch: pytest.MonkeyPatch) -> None:

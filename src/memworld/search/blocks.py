@@ -34,10 +34,13 @@ from memworld.search import Candidates
 from memworld.search.features import PRODUCT_FORMS, squared_difference_features, squared_difference_weights
 
 _BLOCK = 32
-"""Rows in a block. More make the steps after the product cheaper, and leave more rows per hit to look at."""
+"""Most rows in a block. More make the steps after the product cheaper, and leave more rows per hit to look at."""
 
 _CHUNK = {"cpu": 8192, "cuda": 1 << 17}
 """Columns of a chunk: 256 queries' products with it stay in a CPU's cache, and keep a GPU busy."""
+
+_PER_BLOCK = 2
+"""The steps after the product take as long for a block as for so many columns before."""
 
 _LANES = 64
 """Blocks in a chunk come in multiples of this: the minimum of other numbers of them takes up to five times as long."""
@@ -60,6 +63,8 @@ class Region:
         sizes: (b,) float32 largest norm of a row's features in each block.
         errors: (b,) float32 largest norm of their rounding to the precision of storage.
         coarse_errors: (b,) float32 the same to bfloat16.
+        largest_size: the largest of the sizes.
+        largest_error: the largest of the errors.
     """
 
     features: Tensor
@@ -68,6 +73,8 @@ class Region:
     sizes: Tensor
     errors: Tensor
     coarse_errors: Tensor
+    largest_size: float
+    largest_error: float
 
     @property
     def block_size(self) -> int:
@@ -131,14 +138,14 @@ class FeatureForm:
         Raises:
             MemworldError: a query so extreme that float64 cannot hold its weights.
         """
-        latent = self._latent_weights(query)
+        weights = self._latent_weights(query)
         if actions is None:
-            action = latent.new_zeros(len(latent), self.width - latent.shape[1])
+            weights = torch.nn.functional.pad(weights, (0, self.width - weights.shape[1]))
         else:
-            action = action_weight * squared_difference_weights(actions.double())
-        weights = torch.cat([latent, action], 1) / self._scale
+            weights = torch.cat([weights, action_weight * squared_difference_weights(actions.double())], 1)
+        weights = weights / self._scale
         length: Tensor = torch.linalg.vector_norm(weights, dim=1, keepdim=True)
-        if not bool((length < torch.inf).all()):
+        if not float(length.max()) < torch.inf:
             raise MemworldError(
                 f"a query is too extreme for {self.metric}: its sigma is too small or its mean too far away; "
                 "encode it with the memory's encoder"
@@ -176,7 +183,7 @@ def arrange(kinds: Tensor | None, episodes: Tensor) -> list[Tensor]:
     segment = torch.cumsum(starts, 0) - 1
     first = torch.nonzero(starts)[:, 0]
     lengths = torch.diff(first, append=first.new_tensor([len(order)]))
-    size = _block_size(lengths)
+    size = _block_size(lengths, order.device.type)
     blocks = (lengths + size - 1) // size
     offset = torch.cumsum(blocks, 0) - blocks
     within = torch.arange(len(order), device=order.device) - first[segment]
@@ -185,12 +192,25 @@ def arrange(kinds: Tensor | None, episodes: Tensor) -> list[Tensor]:
     return list(torch.split(members, torch.bincount(torch.repeat_interleave(kinds[first], blocks)).tolist()))
 
 
-def _block_size(lengths: Tensor) -> int:
-    """The largest block for which incomplete ones waste little; lengths (S,) of what is to be cut into blocks."""
-    rows, size = int(lengths.sum()), _BLOCK
-    while size > 1 and int(((lengths + size - 1) // size).sum()) * size > rows * 9 // 8 + 1024:
-        size //= 2
-    return size
+def _block_size(lengths: Tensor, device: str) -> int:
+    """The block that makes the least work; lengths (S,) of what is to be cut into blocks."""
+
+    def work(size: int) -> int:
+        chunks, per_chunk = _chunking(int(((lengths + size - 1) // size).sum()), size, device)
+        return chunks * per_chunk * (size + _PER_BLOCK)
+
+    sizes: list[int] = [*range(_BLOCK, _BLOCK // 2, -1)]
+    while sizes[-1] > 1:
+        sizes.append(sizes[-1] // 2)
+    return min(sizes, key=work)
+
+
+def _chunking(blocks: int, size: int, device: str) -> tuple[int, int]:
+    """How many chunks to cut blocks of this size into, and the blocks in each."""
+    per_chunk = -(-blocks // -(-blocks * size // _CHUNK[device]))
+    if per_chunk > _LANES // 2:
+        per_chunk = -(-per_chunk // _LANES) * _LANES
+    return -(-blocks // per_chunk), per_chunk
 
 
 def build(form: FeatureForm, members: Tensor, episodes: Tensor, storage: torch.dtype) -> Region:
@@ -209,11 +229,7 @@ def build(form: FeatureForm, members: Tensor, episodes: Tensor, storage: torch.d
     device = members.device
     # Copies of a block's first row fill it up: they never are nearer than the row itself.
     filled = torch.where(members >= 0, members, members[:, :1])
-    chunks = -(-blocks * size // _CHUNK[device.type])
-    per_chunk = -(-blocks // chunks)
-    if per_chunk > _LANES // 2:
-        per_chunk = -(-per_chunk // _LANES) * _LANES
-    chunks = -(-blocks // per_chunk)
+    chunks, per_chunk = _chunking(blocks, size, device.type)
     features = torch.zeros(chunks, form.width, size * per_chunk, dtype=storage, device=device)
     sizes, errors, coarse_errors = (torch.zeros(blocks, device=device) for _ in range(3))
     for chunk in range(chunks):
@@ -223,22 +239,23 @@ def build(form: FeatureForm, members: Tensor, episodes: Tensor, storage: torch.d
         view = features[chunk].view(form.width, size, per_chunk)
         view[:, :, : own.stop - own.start] = stored.T.reshape(form.width, size, -1)
         coarse = stored.to(torch.bfloat16)
-        for norms, values in (
-            (sizes, exact),
-            (errors, exact - stored.double()),
-            (coarse_errors, exact - coarse.double()),
-        ):
-            # A little more, for what float64 and the next conversion round away.
-            most = (torch.linalg.vector_norm(values, dim=1) + slack).reshape(size, -1).amax(0) * (
-                1 + 2.0**-8 if norms is sizes else 1 + 2.0**-20
-            )
-            norms[own] = most.float()
+        # A little more, for what rounds away of the norms themselves, and of the features the product is taken with.
+        sizes[own] = _largest(exact, slack, size) * (1 + 2.0**-8)
+        errors[own] = _largest(exact - stored.double(), slack, size) * (1 + 2.0**-20)
+        coarse_errors[own] = _largest(exact - coarse.double(), slack, size) * (1 + 2.0**-20)
     if not bool(torch.isfinite(sizes + errors).all()):
         raise MemworldError(
             f"latents are too extreme for {form.metric} in {str(storage).removeprefix('torch.')}: choose float32 or "
             "bfloat16, or train the encoder again and keep its sigmas above 1e-15"
         )
-    return Region(features, members, episodes[members[:, 0]], sizes, errors, coarse_errors)
+    largest = float(sizes.max()), float(errors.max())
+    return Region(features, members, episodes[members[:, 0]], sizes, errors, coarse_errors, *largest)
+
+
+def _largest(vectors: Tensor, slack: Tensor, size: int) -> Tensor:
+    """The largest norm in each block: vectors (B * g, F) and slack (B * g,) in float64 to (g,) float32."""
+    norms: Tensor = torch.linalg.vector_norm(vectors, dim=1) + slack
+    return norms.view(size, -1).amax(0).float()
 
 
 def _mean(candidates: Candidates) -> Latents:

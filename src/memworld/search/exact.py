@@ -132,7 +132,7 @@ class ExactIndex:
             measured = measure(self._distance, piece, self._candidates, asked, members)
             asked = asked.cpu()
             if per_episode:
-                episodes = self._candidates.episodes[members].cpu()
+                episodes = self._candidates.episodes.index_select(0, members).cpu()
                 found.append(nearest_of_each(asked, measured, len(piece), episodes, width))
             else:
                 found.append(nearest_of_all(asked, measured, len(piece), width))

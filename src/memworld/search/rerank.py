@@ -28,17 +28,19 @@ def measure(distance: Distance, query: Query, candidates: Candidates, asked: Ten
         `Matches` whose columns are (P,), not yet a table, in main memory.
     """
     rows = candidates.rows.index_select(0, found)
-    exact = query.latents.double()
     step = max(1, _NUMBERS // query.latents.dim)
-    distances = [
-        distance(_Picked(exact, a), _Picked(candidates.latents, r))
-        for a, r in zip(torch.split(asked, step), torch.split(rows, step), strict=True)
-    ]
+    if len(query) == 1:  # No need to repeat it.
+        distances = [distance(query.latents.double(), _Picked(candidates.latents, r)) for r in torch.split(rows, step)]
+    else:
+        distances = [
+            distance(_Picked(query.latents, a), _Picked(candidates.latents, r))
+            for a, r in zip(torch.split(asked, step), torch.split(rows, step), strict=True)
+        ]
     penalties = torch.zeros(len(asked), dtype=torch.float64)
     if query.conditioning == "soft" and query.actions is not None:
         difference = query.actions[asked].double() - candidates.actions[found]
         penalties = query.action_weight * (difference**2).sum(1).cpu()
-    return Matches(rows.cpu(), torch.cat(distances).cpu(), penalties)
+    return Matches(rows.cpu(), (distances[0] if len(distances) == 1 else torch.cat(distances)).cpu(), penalties)
 
 
 def nearest_of_all(asked: Tensor, matches: Matches, queries: int, k: int) -> Matches:
@@ -50,13 +52,16 @@ def nearest_of_all(asked: Tensor, matches: Matches, queries: int, k: int) -> Mat
         queries: number of rows of the table.
         k: number of columns; what is not filled is row -1 at an infinite distance.
     """
-    query = asked.numpy()
-    order = np.lexsort((matches.rows.numpy(), matches.costs.numpy(), query))
-    place = np.arange(len(order)) - np.searchsorted(query[order], query[order])
-    order, place = order[place < k], place[place < k]
+    query, rows, distances, penalties = asked.numpy(), *(column.numpy() for column in matches.columns)
+    order = np.lexsort((rows, distances + penalties, query))
+    query = query[order]
+    place = np.arange(len(order)) - np.searchsorted(query, query)
+    if len(order) > queries or k < len(order):
+        kept = place < k
+        order, query, place = order[kept], query[kept], place[kept]
     table = _empty(queries, k)
-    for filled, column in zip(table.columns, matches.columns, strict=True):
-        filled.numpy()[query[order], place] = column.numpy()[order]
+    for filled, column in zip(table.columns, (rows, distances, penalties), strict=True):
+        filled.numpy()[query, place] = column[order]
     return table
 
 
@@ -73,13 +78,14 @@ def nearest_of_each(asked: Tensor, matches: Matches, queries: int, groups: Tenso
     cell = asked * count + groups
     costs = matches.costs
     least = costs.new_full((queries * count,), torch.inf).scatter_reduce_(0, cell, costs, "amin")
-    best = torch.nonzero(costs == least[cell])[:, 0]
-    lowest = torch.full((queries * count,), torch.iinfo(torch.int64).max)
-    lowest.scatter_reduce_(0, cell[best], matches.rows[best], "amin")
-    best = best[matches.rows[best] == lowest[cell[best]]]
+    best = torch.nonzero(costs == least.index_select(0, cell))[:, 0]
+    cell, rows = cell.index_select(0, best), matches.rows.index_select(0, best)
+    lowest = rows.new_full((queries * count,), torch.iinfo(torch.int64).max).scatter_reduce_(0, cell, rows, "amin")
+    first = torch.nonzero(rows == lowest.index_select(0, cell))[:, 0]
+    best, cell = best.index_select(0, first), cell.index_select(0, first)
     table = _empty(queries, count)
     for filled, column in zip(table.columns, matches.columns, strict=True):
-        filled.view(-1)[cell[best]] = column[best]
+        filled.view(-1).scatter_(0, cell, column.index_select(0, best))
     order = torch.argsort(table.costs, dim=1, stable=True)
     return Matches(*(column.gather(1, order) for column in table.columns))
 

@@ -7,6 +7,7 @@ product, made as small as rounding allows, is within the bound.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -71,20 +72,35 @@ def scan(regions: Sequence[Region], wanted: Wanted, coarse: bool, most: int | No
 
 @dataclass(frozen=True, eq=False)
 class _Span:
-    """Chunks that are multiplied at once, and their blocks.
+    """Chunks of a region that are multiplied at once, and their blocks: c chunks, b <= c * G blocks."""
 
-    Attributes:
-        features: (c, F, B * G).
-        members: (b, B), b <= c * G.
-        episodes, sizes, errors, coarse_errors: (b,).
-    """
+    region: Region
+    chunks: slice
+    blocks: slice
 
-    features: Tensor
-    members: Tensor
-    episodes: Tensor
-    sizes: Tensor
-    errors: Tensor
-    coarse_errors: Tensor
+    @property
+    def features(self) -> Tensor:
+        """(c, F, B * G)."""
+        return self.region.features[self.chunks]
+
+    @cached_property
+    def members(self) -> Tensor:
+        """(b, B)."""
+        return self.region.members[self.blocks]
+
+    @cached_property
+    def episodes(self) -> Tensor:
+        """(b,)."""
+        return self.region.episodes[self.blocks]
+
+    @cached_property
+    def sizes(self) -> Tensor:
+        """(b,)."""
+        return self.region.sizes[self.blocks]
+
+    def errors(self, coarse: bool) -> Tensor:
+        """(b,) for a product in bfloat16 or in float32."""
+        return (self.region.coarse_errors if coarse else self.region.errors)[self.blocks]
 
     def multiplied(self, product: Product, wanted: Wanted) -> Tensor:
         """(c, Q, B, G) products; infinite where another kind of row is wanted."""
@@ -105,14 +121,7 @@ def _spans(region: Region, queries: int) -> Iterator[_Span]:
     step = max(1, _CELLS // (columns * queries))
     for first in range(0, chunks, step):
         blocks = slice(first * region.blocks_per_chunk, (first + step) * region.blocks_per_chunk)
-        yield _Span(
-            region.features[first : first + step],
-            region.members[blocks],
-            region.episodes[blocks],
-            region.sizes[blocks],
-            region.errors[blocks],
-            region.coarse_errors[blocks],
-        )
+        yield _Span(region, slice(first, first + step), blocks)
 
 
 class _State:
@@ -129,8 +138,10 @@ class _State:
     def look_at(self, span: _Span, product: Product) -> None:
         """Take in one product."""
         products = span.multiplied(product, self._wanted)
+        if len(self._wanted) == 1 and not self._wanted.episodes and not product.coarse:
+            return self._look_for_one(span, product, products)
         blocks, queries = len(span.members), len(self._wanted)
-        errors = span.coarse_errors if product.coarse else span.errors
+        errors = span.errors(product.coarse)
         least = products.amin(2).transpose(0, 1).reshape(queries, -1)[:, :blocks].float()
         if self._wanted.exclude is not None:
             least = least.masked_fill(span.episodes == self._wanted.exclude[:, None], torch.inf)
@@ -152,9 +163,34 @@ class _State:
         limit = limits[asked, block] if self._wanted.episodes else limits.index_select(0, asked)[:, 0]
         self._collect(values, radius, limit, span, asked, block)
 
+    def _look_for_one(self, span: _Span, product: Product, products: Tensor) -> None:
+        """The same for a single query, in a third of the steps: one radius for all blocks, and rows straight away.
+
+        What it saves is time between products, which is most of the time in a small memory.
+        """
+        radius = span.region.largest_error + span.region.largest_size * float(product.losses)
+        products = products[:, 0]
+        least = products.amin(1).view(1, -1)[:, : len(span.members)]
+        if self._wanted.exclude is not None:
+            least = least.masked_fill(span.episodes == self._wanted.exclude[:, None], torch.inf)
+        self._tighten(least + radius, span.episodes)
+        limit = min(float(self._bound) + radius, torch.finfo(products.dtype).max)
+        chunk, place, block = torch.nonzero(products <= limit, as_tuple=True)
+        values = products[chunk, place, block]
+        block = block + chunk * products.shape[2]
+        # Blocks that fill up the last chunk are none of the region's.
+        inside = block.clamp(max=len(span.members) - 1)
+        members, episodes = span.members[inside, place], span.episodes.index_select(0, inside)
+        kept = (members >= 0) & (block == inside)
+        if self._wanted.exclude is not None:
+            kept &= episodes != self._wanted.exclude
+        if not bool(kept.all()):
+            values, members, episodes = values[kept], members[kept], episodes[kept]
+        self._keep(torch.zeros_like(members), members, values - radius, values + radius, episodes)
+
     def _limits(self, episodes: Tensor) -> Tensor:
         """(Q, b) or (Q, 1) the bounds of blocks; finite, so that none admits what may not answer."""
-        bounds = self._bound[:, episodes] if self._wanted.episodes else self._bound
+        bounds = self._bound.index_select(1, episodes) if self._wanted.episodes else self._bound
         return bounds.clamp(max=torch.finfo(bounds.dtype).max)
 
     def _tighten(self, upper: Tensor, episodes: Tensor) -> None:
@@ -174,13 +210,18 @@ class _State:
         """Keep the rows of blocks (P,) that are within the limits (P,); values and radius are (P, B) or (P, 1)."""
         members = span.members.index_select(0, block)
         lower = values - radius
-        pair, place = torch.nonzero((lower <= limit[:, None]) & (members >= 0), as_tuple=True)
-        asked = asked.index_select(0, pair)
-        if self._wanted.k > 1:
-            self._best = _least(self._best, asked, (values + radius)[pair, place])
-            self._bound = torch.minimum(self._bound, self._best[:, -1:])
+        lower = torch.where(members >= 0, lower, torch.inf)
+        pair, place = torch.nonzero(lower <= limit[:, None], as_tuple=True)
         episodes = span.episodes.index_select(0, block.index_select(0, pair))
-        self._found.append((asked, members[pair, place], lower[pair, place], episodes))
+        upper = (values + radius)[pair, place] if self._wanted.k > 1 else None
+        self._keep(asked.index_select(0, pair), members[pair, place], lower[pair, place], upper, episodes)
+
+    def _keep(self, asked: Tensor, members: Tensor, lower: Tensor, upper: Tensor | None, episodes: Tensor) -> None:
+        """Note pairs (P,) that may belong to the answer, and how near (P,) and far they may be."""
+        if self._wanted.k > 1 and upper is not None:
+            self._best = _least(self._best, asked, upper)
+            self._bound = torch.minimum(self._bound, self._best[:, -1:])
+        self._found.append((asked, members, lower, episodes))
         self.pairs += len(asked)
 
     def result(self) -> tuple[Tensor, Tensor]:
@@ -188,10 +229,14 @@ class _State:
         if not self._found:
             nothing = torch.empty(0, dtype=torch.int64, device=self._bound.device)
             return nothing, nothing
-        asked, members, lower, episodes = (torch.cat(column) for column in zip(*self._found, strict=True))
+        asked, members, lower, episodes = self._found[0]
+        if len(self._found) > 1:
+            asked, members, lower, episodes = (torch.cat(column) for column in zip(*self._found, strict=True))
+        elif self._wanted.k == 1:
+            return asked, members  # The bound has not fallen since they were found to be within it.
         bounds = self._bound[asked, episodes] if self._wanted.episodes else self._bound.index_select(0, asked)[:, 0]
-        within = lower <= bounds
-        return asked[within], members[within]
+        within = torch.nonzero(lower <= bounds)[:, 0]
+        return asked.index_select(0, within), members.index_select(0, within)
 
 
 def _least(best: Tensor, asked: Tensor, values: Tensor) -> Tensor:

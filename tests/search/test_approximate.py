@@ -1,0 +1,466 @@
+import builtins
+import json
+import logging
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+import torch
+
+from memworld.gaussian import DISTANCES, Latents
+from memworld.search import Candidates, Matches, Query
+from memworld.search.approximate import ApproximateIndex
+from memworld.search.exact import ExactIndex
+from tests.helpers import folder_bytes, literal_distances, one_clear_error, unless_refused
+
+pytest.importorskip("faiss")
+
+METRICS = sorted(DISTANCES)
+ACTIONS = 3
+
+
+def trajectories(
+    rng: np.random.Generator, episodes: int, steps: int, dim: int, vary: float = 0.2, inner: int = 8
+) -> Latents:
+    """Smooth walks of `inner` hidden variables, seen through a fixed nonlinear map; log sigma varies by `vary`."""
+    fixed = np.random.default_rng(0)
+    maps = [(fixed.normal(size=(inner, 48)) / inner**0.5, fixed.normal(size=(48, dim)) / 48**0.5) for _ in range(2)]
+    base = np.log(0.15) + 0.5 * fixed.normal(size=dim)
+    hidden = np.empty((episodes, steps, inner))
+    state = rng.normal(size=(episodes, inner))
+    for step in range(steps):
+        hidden[:, step] = state
+        state = 0.97 * state + (1 - 0.97**2) ** 0.5 * rng.normal(size=state.shape)
+    flat = hidden.reshape(-1, inner)
+    mu, wave = (np.tanh(1.5 * flat @ first) @ second * 1.5 for first, second in maps)
+    sigma = np.exp(base + vary * wave + 0.25 * vary * rng.normal(size=mu.shape))
+    z = mu + sigma * rng.normal(size=mu.shape)
+    return Latents(*(torch.from_numpy(x.astype(np.float32)) for x in (mu, sigma, z)))
+
+
+def candidates_of(latents: Latents, steps: int, seed: int = 0) -> Candidates:
+    """Every row but an episode's last, with one of three actions."""
+    everything = torch.arange(len(latents))
+    rows = everything[everything % steps != steps - 1]
+    kinds = torch.randint(0, ACTIONS, (len(rows),), generator=torch.Generator().manual_seed(seed))
+    return Candidates(latents, rows, rows // steps, torch.eye(ACTIONS, dtype=torch.float64)[kinds] / 2**0.5)
+
+
+@cache
+def memory() -> Candidates:
+    """25,000 rows of 100 episodes, more than are searched exactly."""
+    return candidates_of(trajectories(np.random.default_rng(1), 100, 251, 24), 251)
+
+
+@cache
+def queries() -> Latents:
+    return trajectories(np.random.default_rng(2), 16, 16, 24)
+
+
+@cache
+def index_of(metric: str) -> ApproximateIndex:
+    return ApproximateIndex(metric, memory())
+
+
+@cache
+def exact_of(metric: str) -> ExactIndex:
+    return ExactIndex(metric, memory(), device="cpu")
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> Candidates:
+    """A small memory that is not small enough to be searched exactly: 1,200 rows of 12 episodes."""
+    monkeypatch.setattr("memworld.search.approximate.index._EXACT_UP_TO", 100)
+    monkeypatch.setattr("memworld.search.approximate.index._EXACT_FROM", 1)
+    return candidates_of(trajectories(np.random.default_rng(3), 12, 101, 20), 101)
+
+
+def asked_actions(count: int, seed: int = 5) -> torch.Tensor:
+    kinds = torch.randint(0, ACTIONS, (count,), generator=torch.Generator().manual_seed(seed))
+    return torch.eye(ACTIONS, dtype=torch.float64)[kinds] / 2**0.5
+
+
+def overlap(found: Matches, expected: Matches) -> float:
+    """The share of expected rows that were found."""
+    hit = (expected.rows[:, :, None] == found.rows[:, None, :]).any(2)
+    return float(hit[expected.found].double().mean())
+
+
+def assert_same(a: Matches, b: Matches) -> None:
+    for left, right in zip(a.columns, b.columns, strict=True):
+        assert torch.equal(left, right)
+
+
+def assert_sound(found: Matches, query: Query, metric: str, candidates: Candidates) -> None:
+    """Every row may answer, appears once, has its literal distance, and rows are in order."""
+    place = torch.searchsorted(candidates.rows, found.rows.clamp(min=0)).clamp(max=len(candidates) - 1)
+    assert torch.equal(candidates.rows[place][found.found], found.rows[found.found])
+    for number, (rows, distances) in enumerate(zip(found.rows, found.distances, strict=True)):
+        own = query.latents[number : number + 1]
+        literal = literal_distances(metric, own, candidates.latents[rows[rows >= 0]])[0]
+        np.testing.assert_allclose(distances[rows >= 0].numpy(), literal, rtol=1e-12, atol=1e-9)
+        assert len(set(rows[rows >= 0].tolist())) == len(literal)
+    assert bool((found.costs[:, 1:] >= found.costs[:, :-1]).all())
+    if query.exclude_episode is not None:
+        assert not bool(((candidates.episodes[place] == query.exclude_episode[:, None]) & found.found).any())
+    if query.conditioning == "hard":
+        assert query.actions is not None
+        assert bool((candidates.actions[place] == query.actions[:, None]).all(2)[found.found].all())
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_recall_is_what_was_asked_for(metric: str) -> None:
+    index, query = index_of(metric), Query(queries())
+    assert index.codes == "proxy"
+    assert index.recall >= 0.99
+    for k in (1, 10, 40):
+        found = index.nearest(query, k)
+        assert overlap(found, exact_of(metric).nearest(query, k)) >= 0.985
+        assert_sound(found, query, metric, memory())
+    assert index.bytes_per_row < exact_of(metric).bytes_per_row
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_conditioning_and_exclusion_are_those_of_exact_search(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memworld.search.approximate.index._EXACT_UP_TO", 5000)  # an action has about 8,300 rows
+    index, exact, actions = index_of(metric), exact_of(metric), asked_actions(256)
+    exclude = torch.arange(256) % 8 - 1
+    weight = float(exact.nearest(Query(queries()), 1).distances.median())
+    for query in (
+        Query(queries(), actions, "hard"),
+        Query(queries(), actions, "soft", weight),
+        Query(queries(), exclude_episode=exclude),
+        Query(queries(), actions, "hard", exclude_episode=exclude),
+    ):
+        found, expected = index.nearest(query, 10), exact.nearest(query, 10)
+        assert overlap(found, expected) >= 0.98
+        assert_sound(found, query, metric, memory())
+        if query.conditioning == "soft":
+            same = found.rows == expected.rows
+            torch.testing.assert_close(found.penalties[same], expected.penalties[same])
+
+
+def test_a_row_is_looked_for_with_its_own_episode_left_out() -> None:
+    """Its neighbours in time, hundreds of them, are nearer than any answer."""
+    chosen = torch.arange(0, len(memory()), 199)
+    query = Query(memory().latents[memory().rows[chosen]], exclude_episode=memory().episodes[chosen])
+    found = index_of("kl_stored_query").nearest(query, 10)
+    assert overlap(found, exact_of("kl_stored_query").nearest(query, 10)) >= 0.985
+    assert_sound(found, query, "kl_stored_query", memory())
+
+
+@pytest.mark.parametrize(("metric", "least"), [("l2", 0.95), ("kl_stored_query", 0.92), ("kl_query_stored", 0.9)])
+def test_the_nearest_row_of_each_episode_is_mostly_that_of_exact_search(metric: str, least: float) -> None:
+    query = Query(queries())
+    found, expected = index_of(metric).nearest_per_episode(query), exact_of(metric).nearest_per_episode(query)
+    assert_sound(found, query, metric, memory())
+    by_episode = [m.distances.gather(1, torch.argsort(m.rows)) for m in (found, expected)]
+    assert torch.equal(torch.sort(found.rows // 251).values, torch.arange(100).expand(256, 100))
+    same = float((by_episode[0] == by_episode[1]).double().mean())
+    assert same >= least
+    assert float((by_episode[0] / by_episode[1]).mean()) <= 1.02
+    assert float((found.rows[:, 0] == expected.rows[:, 0]).double().mean()) >= 0.97
+
+
+@pytest.mark.parametrize("conditioning", ["none", "hard", "soft"])
+@pytest.mark.parametrize("up_to", [100, 5000])
+def test_every_episode_that_may_answers(few: Candidates, conditioning: str, up_to: int, monkeypatch: Any) -> None:
+    """Here actions are so rare that some episodes lack them; both through windows and in exact groups."""
+    actions = few.actions.clone()
+    actions[200:400] = actions[0]
+    few = replace(few, actions=actions)
+    index, exact = ApproximateIndex("l2", few), ExactIndex("l2", few, device="cpu")
+    monkeypatch.setattr("memworld.search.approximate.index._EXACT_UP_TO", up_to)
+    exclude = torch.arange(40) % 5 - 1
+    query = Query(queries_of_20(), asked_actions(40), conditioning, 1.5, exclude)  # type: ignore[arg-type]
+    found, expected = index.nearest_per_episode(query), exact.nearest_per_episode(query)
+    assert torch.equal(found.shortfall, expected.shortfall)
+    assert_sound(found, query, "l2", few)
+    for one, other in zip(found.rows, expected.rows, strict=True):
+        assert torch.equal(torch.unique(one[one >= 0] // 101), torch.unique(other[other >= 0] // 101))
+    assert overlap(found, expected) >= 0.9
+
+
+def queries_of_20(count: int = 40) -> Latents:
+    return trajectories(np.random.default_rng(4), 1, count, 20)
+
+
+@pytest.mark.parametrize("metric", ["kl_stored_query", "kl_query_stored"])
+def test_where_sigmas_vary_strongly_products_are_compared(metric: str) -> None:
+    candidates = candidates_of(trajectories(np.random.default_rng(6), 84, 251, 16, vary=1.0), 251)
+    query = Query(trajectories(np.random.default_rng(7), 16, 16, 16, vary=1.0))
+    index = ApproximateIndex(metric, candidates)
+    assert index.codes == "product"
+    assert index.recall >= 0.99
+    exact = ExactIndex(metric, candidates, device="cpu")
+    found = index.nearest(query, 10)
+    assert_sound(found, query, metric, candidates)
+    assert overlap(found, exact.nearest(query, 10)) >= 0.985
+    assert overlap(index.nearest_per_episode(query), exact.nearest_per_episode(query)) >= 0.7
+    left_out = Query(query.latents, exclude_episode=torch.arange(256) % 8)
+    assert overlap(index.nearest(left_out, 10), exact.nearest(left_out, 10)) >= 0.985
+
+
+def test_a_target_that_is_missed_is_said_plainly(few: Candidates, monkeypatch: Any, caplog: Any) -> None:
+    monkeypatch.setattr("memworld.search.approximate.effort._CANDIDATES", (2, 4))
+    with caplog.at_level(logging.WARNING):
+        index = ApproximateIndex("kl_stored_query", few)
+    assert index.recall < 0.5
+    assert f"recall of {index.recall:.3f} on this memory, not 0.99: use ExactIndex" in caplog.text
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_fewer_are_found_only_where_fewer_may_answer(few: Candidates, metric: str) -> None:
+    """One action was taken once, one in a single episode, one never; others shut out nearly all."""
+    actions = torch.zeros(len(few), 2, dtype=torch.float64)
+    actions[300:330] = torch.tensor([1.0, 0.0])
+    actions[700] = torch.tensor([0.0, 1.0])
+    few = replace(few, actions=actions)
+    index, exact = ApproximateIndex(metric, few), ExactIndex(metric, few, device="cpu")
+    asked = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.0, 0.0]], dtype=torch.float64).repeat(10, 1)
+    for k in (1, 10, 200, len(few)):
+        for exclude in (None, torch.arange(40) % 12, torch.full((40,), 3), torch.full((40,), 7)):
+            for conditioning in ("none", "hard", "soft"):
+                query = Query(queries_of_20(), asked, conditioning, 1.0, exclude)
+                found = index.nearest(query, k)
+                assert torch.equal(found.shortfall, exact.nearest(query, k).shortfall)
+                assert_sound(found, query, metric, few)
+
+
+def test_a_memory_of_which_nearly_all_is_shut_out_gives_the_rest(few: Candidates) -> None:
+    lopsided = replace(few, episodes=(torch.arange(len(few)) >= len(few) - 5).long())
+    index = ApproximateIndex("l2", lopsided)
+    query = Query(queries_of_20(), exclude_episode=torch.zeros(40, dtype=torch.int64))
+    found = index.nearest(query, 10)
+    assert found.shortfall.tolist() == [5] * 40
+    assert overlap(found, ExactIndex("l2", lopsided, device="cpu").nearest(query, 10)) == 1
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_memory_of_one_episode_and_numbers_of_any_size(few: Candidates, metric: str) -> None:
+    rng = np.random.default_rng(8)
+    odd = {
+        "one episode": Latents(few.latents.mu, few.latents.sigma, few.latents.z),
+        "one dimension": Latents(*(x[:, :1].contiguous() for x in (few.latents.mu, few.latents.sigma, few.latents.z))),
+        "identical": few.latents[torch.zeros(len(few.latents), dtype=torch.int64)],
+        "tiny sigma": Latents(few.latents.mu, torch.full_like(few.latents.sigma, 1e-6), few.latents.mu.clone()),
+        "far away": Latents(few.latents.mu + 1e5, few.latents.sigma, few.latents.z + 1e5),
+        "small": Latents(few.latents.mu * 1e-9, few.latents.sigma * 1e-9, few.latents.z * 1e-9),
+        "huge": Latents(few.latents.mu * 1e12, few.latents.sigma, few.latents.z * 1e12),
+    }
+    flat = few.latents.mu.clone()
+    flat[:, 3:9] = 2.0
+    odd["no variance"] = Latents(flat, few.latents.sigma, flat.clone())
+    for name, latents in odd.items():
+        candidates = Candidates(latents, few.rows, torch.zeros_like(few.rows), few.actions)
+        index = ApproximateIndex(metric, candidates)
+        chosen = few.rows[torch.from_numpy(rng.integers(0, len(few), 20))]
+        query = Query(latents[chosen])
+        found = index.nearest(query, 5)
+        assert_sound(found, query, metric, candidates)
+        assert not found.shortfall.any(), name
+        best = ExactIndex(metric, candidates, device="cpu").nearest(query, 5).distances
+        assert float((found.distances <= best * (1 + 1e-9) + 1e-9).double().mean()) >= 0.95, name
+        assert index.nearest_per_episode(query).rows.shape == (20, 1)
+
+
+def test_small_memories_are_searched_exactly() -> None:
+    for steps in (2, 3, 40):
+        candidates = candidates_of(trajectories(np.random.default_rng(9), 2, steps, 4), steps)
+        index, exact = ApproximateIndex("kl_stored_query", candidates), ExactIndex("kl_stored_query", candidates)
+        assert (index.codes, index.recall, index.effort.probes) == ("exact", 1.0, 0)
+        query = Query(trajectories(np.random.default_rng(10), 1, 8, 4))
+        assert_same(index.nearest(query, len(candidates)), exact.nearest(query, len(candidates)))
+        assert_same(index.nearest_per_episode(query), exact.nearest_per_episode(query))
+        assert index.bytes_per_row == exact.bytes_per_row
+
+
+def test_ties_go_to_the_lower_row(few: Candidates) -> None:
+    source = torch.arange(len(few.latents))
+    source[500:504] = 20
+    few = replace(few, latents=few.latents[source])
+    index = ApproximateIndex("l2", few)
+    assert index.nearest(Query(few.latents[20:21]), 3).rows.tolist() == [[20, 500, 501]]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_same_seed_gives_the_same_answers(few: Candidates, metric: str) -> None:
+    one, other = (ApproximateIndex(metric, few, recall=0.6, seed=3) for _ in range(2))
+    assert (one.effort, one.recall, one.codes) == (other.effort, other.recall, other.codes)
+    assert_same(one.nearest(Query(queries_of_20()), 20), other.nearest(Query(queries_of_20()), 20))
+
+
+@pytest.fixture(params=["proxy", "product", "exact"])
+def saved(request: Any, few: Candidates, monkeypatch: Any, tmp_path: Path) -> tuple[Path, Candidates, Any]:
+    vary = 1.5 if request.param == "product" else 0.2
+    if request.param == "exact":
+        monkeypatch.setattr("memworld.search.approximate.index._EXACT_UP_TO", 5000)
+    candidates = candidates_of(trajectories(np.random.default_rng(11), 12, 101, 20, vary), 101)
+    index = ApproximateIndex("kl_stored_query", candidates, seed=2)
+    assert index.codes == request.param
+    index.save(tmp_path / "index")
+    return tmp_path / "index", candidates, index
+
+
+def test_what_is_opened_answers_as_what_was_saved(saved: tuple[Path, Candidates, ApproximateIndex]) -> None:
+    path, candidates, index = saved
+    opened = ApproximateIndex.open(path, candidates)
+    assert (opened.metric, opened.codes, opened.effort, opened.recall, opened.bytes_per_row) == (
+        index.metric,
+        index.codes,
+        index.effort,
+        index.recall,
+        index.bytes_per_row,
+    )
+    for query in (Query(queries_of_20()), Query(queries_of_20(), asked_actions(40), "hard")):
+        assert_same(opened.nearest(query, 20), index.nearest(query, 20))
+        assert_same(opened.nearest_per_episode(query), index.nearest_per_episode(query))
+    before = folder_bytes(path)
+    assert list(before) == ["approximate.safetensors"]
+    opened.save(path)
+    assert folder_bytes(path) == before
+
+
+def test_an_index_of_another_memory_is_refused(saved: tuple[Path, Candidates, ApproximateIndex]) -> None:
+    path, candidates, _ = saved
+    sigma = candidates.latents.sigma.clone()
+    sigma[7, 3] *= 1.001
+    others = [
+        replace(candidates, latents=Latents(candidates.latents.mu, sigma, candidates.latents.z)),
+        replace(candidates, episodes=candidates.episodes + 1),
+        Candidates(candidates.latents, candidates.rows[1:], candidates.episodes[1:], candidates.actions[1:]),
+        candidates_of(trajectories(np.random.default_rng(12), 3, 10, 8), 10),
+    ]
+    for other in others:
+        with one_clear_error("was built on another memory or on other rows of it: build it again"):
+            ApproximateIndex.open(path, other)
+
+
+def test_damaged_files_are_refused(saved: tuple[Path, Candidates, ApproximateIndex]) -> None:
+    path, candidates, index = saved
+    file = path / "approximate.safetensors"
+    whole, rng = file.read_bytes(), np.random.default_rng(13)
+    expected = index.nearest(Query(queries_of_20()), 5)
+    for place in [*range(0, min(len(whole), 300), 7), *rng.integers(0, len(whole), 60).tolist()]:
+        broken = bytearray(whole)
+        broken[place] ^= 1 << int(rng.integers(8))
+        file.write_bytes(bytes(broken) if place % 2 else whole[:place])
+        opened = unless_refused(lambda: ApproximateIndex.open(path, candidates))
+        # A number of the description may have changed to another that could be; but answers are sound.
+        assert opened is None or opened.nearest(Query(queries_of_20()), 5).rows.shape == expected.rows.shape
+    file.unlink()
+    with one_clear_error("approximate index .* is missing"):
+        ApproximateIndex.open(path, candidates)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2},
+        {"metric": "cosine"},
+        {"codes": "other"},
+        {"codes": "product"},
+        {"codes": "proxy"},
+        {"probes": 0},
+        {"probes": 10**9},
+        {"candidates": -1},
+        {"recall": 7},
+        {"recall": None},
+        {"seed": "x"},
+        {"sha256": "0"},
+    ],
+)
+def test_descriptions_that_do_not_fit_are_refused(few: Candidates, tmp_path: Path, change: dict[str, object]) -> None:
+    index = ApproximateIndex("l2", few)
+    index.save(tmp_path)
+    file = tmp_path / "approximate.safetensors"
+    with safetensors.safe_open(file, "np") as opened:
+        description = json.loads(opened.metadata()["memworld"])
+    arrays = safetensors.numpy.load_file(file)
+    if change == {"codes": "proxy"}:
+        arrays["centroids"] = arrays["centroids"][:, :-1].copy()
+        description["sha256"] = None
+    safetensors.numpy.save_file(arrays, file, {"memworld": json.dumps({**description, **change})})
+    with one_clear_error("build the index again|unknown metric"):
+        ApproximateIndex.open(tmp_path, few)
+    safetensors.numpy.save_file(arrays, file)
+    with one_clear_error("is damaged"):
+        ApproximateIndex.open(tmp_path, few)
+
+
+def test_arrays_that_do_not_fit_are_refused_though_their_sum_is_right(few: Candidates, tmp_path: Path) -> None:
+    index = ApproximateIndex("l2", few)
+    assert index._codes is not None
+    arrays = dict(index._codes.arrays)
+    for name, array in {
+        "centroids": arrays["centroids"][:, :-1],
+        "book": arrays["book"][:-1],
+        "turn": arrays["turn"].astype(np.float32),
+        "mean": np.full_like(arrays["mean"], np.nan),
+    }.items():
+        object.__setattr__(index._codes, "arrays", {**arrays, name: array})
+        index.save(tmp_path)
+        with one_clear_error("is damaged .*: build the index again"):
+            ApproximateIndex.open(tmp_path, few)
+
+
+def test_an_interrupted_save_leaves_what_was_there(few: Candidates, tmp_path: Path, monkeypatch: Any) -> None:
+    ApproximateIndex("l2", few).save(tmp_path)
+    before = folder_bytes(tmp_path)
+
+    def fail(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(KeyboardInterrupt):
+        ApproximateIndex("l2", few, seed=5).save(tmp_path)
+    assert folder_bytes(tmp_path) == before
+
+
+def test_bad_input_is_refused(few: Candidates) -> None:
+    for recall in (0, 1, 1.5, float("nan")):
+        with one_clear_error("recall must be above 0 and below 1"):
+            ApproximateIndex("l2", few, recall=recall)
+    with one_clear_error("unknown metric 'cosine'"):
+        ApproximateIndex("cosine", few)
+    with one_clear_error("seed must be a whole number"):
+        ApproximateIndex("l2", few, seed=-1)
+    bad = replace(few, latents=Latents(few.latents.mu, few.latents.sigma * 0, few.latents.z))
+    with one_clear_error("memory: sigma must be above 0"):
+        ApproximateIndex("l2", bad)
+    index = ApproximateIndex("l2", few)
+    with one_clear_error("k=0 is outside"):
+        index.nearest(Query(queries_of_20()), 0)
+    with one_clear_error("k=1201 is outside"):
+        index.nearest(Query(queries_of_20()), 1201)
+    with one_clear_error("query has d=24, memory has d=20"):
+        index.nearest_per_episode(Query(queries()))
+    with one_clear_error("needs the actions"):
+        index.nearest(Query(queries_of_20(), conditioning="hard"), 1)
+
+
+def test_without_faiss_the_extra_is_named(few: Candidates, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **settings: Any) -> Any:
+        if name == "faiss":
+            raise ImportError(name)
+        return real(name, *args, **settings)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with one_clear_error(r"pip install 'memworld\[approximate\]'"):
+        ApproximateIndex("l2", few)
+
+
+def test_settings_that_make_products_coarser_do_not_change_the_answer() -> None:
+    index, query = index_of("kl_stored_query"), Query(queries())
+    before = [index.nearest(query, 10), index.nearest_per_episode(query)]
+    with torch.autocast("cpu", torch.bfloat16):
+        after = [index.nearest(query, 10), index.nearest_per_episode(query)]
+    for one, other in zip(before, after, strict=True):
+        assert_same(one, other)
