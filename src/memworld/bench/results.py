@@ -63,6 +63,7 @@ class Record:
             an approximate index, which need not read or multiply everything.
         limit: `bandwidth` (the features read once, at the rate of a copy) or `product` (multiplied
             once at the rate of a large product).
+        limit_rate: that rate, measured beside the search: 10^9 bytes, or operations, per second.
     """
 
     case: str
@@ -85,6 +86,7 @@ class Record:
     times_faster_than_faiss_flat: float | None
     share_of_limit: float | None
     limit: str | None
+    limit_rate: float | None
     recall: float | None
     recall_at_1: float | None
     bytes_per_row: float
@@ -97,7 +99,7 @@ def make_record(case: Case, measured: Measured, peers: PeerTimes, limits: Limits
     def faster(than: float | None) -> float | None:
         return None if than is None else than / measured.ms_per_query
 
-    share, limit = share_of_limit(case, measured, limits)
+    share, limit, rate = share_of_limit(case, measured, limits)
     return Record(
         case=case.name,
         metric=case.metric,
@@ -113,6 +115,7 @@ def make_record(case: Case, measured: Measured, peers: PeerTimes, limits: Limits
         times_faster_than_faiss_flat=faster(peers.faiss_flat),
         share_of_limit=share,
         limit=limit,
+        limit_rate=rate,
         recall=measured.recall,
         recall_at_1=measured.recall_at_1,
         bytes_per_row=measured.bytes_per_row,
@@ -120,15 +123,16 @@ def make_record(case: Case, measured: Measured, peers: PeerTimes, limits: Limits
     )
 
 
-def share_of_limit(case: Case, measured: Measured, limits: Limits) -> tuple[float | None, str | None]:
-    """The least time that the machine allows over the time taken, and which limit that is; see `Record`."""
+def share_of_limit(case: Case, measured: Measured, limits: Limits) -> tuple[float | None, str | None, float | None]:
+    """The least time that the machine allows over the time taken, which limit that is, and its rate; see `Record`."""
     if measured.feature_bytes is None or measured.product_precision is None:
-        return None, None
+        return None, None, None
     seconds = measured.ms_per_query * case.batch / 1000
     if case.batch < _BATCH_FROM:
-        return measured.feature_bytes / (limits.copy_gb_s * 1e9) / seconds, "bandwidth"
+        return measured.feature_bytes / (limits.copy_gb_s * 1e9) / seconds, "bandwidth", limits.copy_gb_s
     operations = 2 * case.rows * product_features(case.metric, case.d) * case.batch
-    return operations / (limits.gflops(measured.product_precision) * 1e9) / seconds, "product"
+    rate = limits.gflops(measured.product_precision)
+    return operations / (rate * 1e9) / seconds, "product", rate
 
 
 @dataclass(frozen=True)

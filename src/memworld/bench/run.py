@@ -14,7 +14,7 @@ from tqdm import tqdm
 from memworld.bench.cases import Case, Settings
 from memworld.bench.data import make_memory, make_queries
 from memworld.bench.imagination import imagined_kinds, measure_imagination
-from memworld.bench.limits import measure_limits
+from memworld.bench.limits import Limits, measure_limits
 from memworld.bench.measure import answer, check_answers, ms_per_query, recall
 from memworld.bench.memory_needed import bytes_available, bytes_of_index, bytes_of_memory
 from memworld.bench.peer_times import Peers, Search, measure_peers, search_of
@@ -66,8 +66,7 @@ def run(
     with tqdm(total=len(settings.cases) + 1, unit="case", disable=not progress) as bar:
         bar.set_postfix_str("limits of the machine")
         if stored is None:
-            limits = measure_limits(settings.device, settings.copy_bytes, settings.matrix_size, settings.budget.seconds)
-            stored = Results(plain, limits)
+            stored = Results(plain, limits_of(settings))
         # A case that did not fit may fit now; what was left out of a finished one stays so.
         again = {case.name for case in settings.cases}
         left_out = tuple(left for left in stored.left_out if left.case not in again)
@@ -75,6 +74,11 @@ def run(
         going.keep()
         going.all()
     return going.results
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the machine can do at this moment."""
+    return measure_limits(settings.device, settings.copy_bytes, settings.matrix_size, settings.budget.seconds)
 
 
 @dataclass
@@ -85,12 +89,14 @@ class _Ground:
         memory: what is searched.
         queries: what is looked for.
         peers: what others took and answered.
+        limits: measured beside its searches, as a machine that is shared is not always equally fast.
         exact_rows: (recall queries, K) exact rows by what is asked, for the recall of approximate indexes.
     """
 
     memory: Candidates
     queries: Latents
     peers: Peers
+    limits: Limits
     exact_rows: dict[Search, Tensor] = field(default_factory=dict)
 
 
@@ -152,7 +158,7 @@ class _Run:
         settings = self.settings
         memory = make_memory(rows, d, settings.seed)
         queries = make_queries(max(settings.recall_queries, *(c.batch for c in cases)), d, settings.seed)
-        ground = _Ground(memory, queries, measure_peers(cases, memory, queries, settings))
+        ground = _Ground(memory, queries, measure_peers(cases, memory, queries, settings), limits_of(settings))
         self.keep(*ground.peers.left_out)
         for (metric, approximate, precision), same in groupby(sorted(cases, key=_index_of), key=_index_of):
             own = list(same)
@@ -168,7 +174,7 @@ class _Run:
             for case in own:
                 measured = self._measure(case, index, queries, build_s, shares[search_of(case)])
                 times = ground.peers.times[search_of(case), case.batch]
-                self.keep(make_record(case, measured, times, self.results.limits))
+                self.keep(make_record(case, measured, times, ground.limits))
                 self.bar.update()
             del index
             if settings.device == "cuda":

@@ -94,11 +94,16 @@ class Region:
 
 
 class FeatureForm:
-    """The inner product of one metric over one memory: centred, scaled, action columns included."""
+    """The inner product of one metric over one memory, centred and scaled.
 
-    def __init__(self, metric: str, candidates: Candidates) -> None:
+    Attributes:
+        metric: which distance.
+        with_actions: whether it has columns for the difference of actions, which `soft` conditioning needs.
+    """
+
+    def __init__(self, metric: str, candidates: Candidates, with_actions: bool) -> None:
         """Choose centre and scales."""
-        self.metric = metric
+        self.metric, self.with_actions = metric, with_actions
         self._candidates = candidates
         # Distances do not change when everything moves by one vector, and near 0 numbers round least.
         self._centre = _mean(candidates)
@@ -139,10 +144,10 @@ class FeatureForm:
             MemworldError: a query so extreme that float64 cannot hold its weights.
         """
         weights = self._latent_weights(query)
-        if actions is None:
-            weights = torch.nn.functional.pad(weights, (0, self.width - weights.shape[1]))
-        else:
+        if self.with_actions and actions is not None:
             weights = torch.cat([weights, action_weight * squared_difference_weights(actions.double())], 1)
+        elif self.with_actions:
+            weights = torch.nn.functional.pad(weights, (0, self.width - weights.shape[1]))
         weights = weights / self._scale
         length: Tensor = torch.linalg.vector_norm(weights, dim=1, keepdim=True)
         if not float(length.max()) < torch.inf:
@@ -157,8 +162,10 @@ class FeatureForm:
 
     def _raw(self, chosen: Tensor) -> Tensor:
         latents = self._candidates.latents[self._candidates.rows[chosen]]
-        actions = squared_difference_features(self._candidates.actions[chosen].double())
-        return torch.cat([PRODUCT_FORMS[self.metric].features(self._centred(latents)), actions], 1)
+        features = PRODUCT_FORMS[self.metric].features(self._centred(latents))
+        if not self.with_actions:
+            return features
+        return torch.cat([features, squared_difference_features(self._candidates.actions[chosen].double())], 1)
 
     def _centred(self, latents: Latents) -> Latents:
         exact = latents.double()

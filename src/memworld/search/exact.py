@@ -72,16 +72,19 @@ class ExactIndex:
         """
         self.metric = metric
         self._distance = lookup(DISTANCES, metric, "metric")
-        storage = lookup(_STORAGE, precision, "precision")
+        self._storage = lookup(_STORAGE, precision, "precision")
         self._device = choose_device(device)
         candidates.latents.check("memory")
         self._candidates = candidates.to(self._device)
         self._by_action = by_action and len(self._kinds[0]) * _ROWS_PER_ACTION <= len(candidates)
-        self._form = FeatureForm(metric, self._candidates)
-        blocks = arrange(self._kinds[1] if self._by_action else None, self._candidates.episodes)
-        self._regions = [build(self._form, members, self._candidates.episodes, storage) for members in blocks]
+        self._form, self._regions = self._lay_out(with_actions=False)
         self._episodes = int(candidates.episodes.max()) + 1
         self._coarse = precision in ("auto", "bfloat16") and coarse_pays(self._device)
+
+    def _lay_out(self, with_actions: bool) -> tuple[FeatureForm, list[Region]]:
+        form = FeatureForm(self.metric, self._candidates, with_actions)
+        blocks = arrange(self._kinds[1] if self._by_action else None, self._candidates.episodes)
+        return form, [build(form, members, self._candidates.episodes, self._storage) for members in blocks]
 
     @classmethod
     def of(cls, rows: Rows, metric: str, by_action: bool = False, device: str = "auto") -> "ExactIndex":
@@ -141,6 +144,9 @@ class ExactIndex:
     def _find(self, query: Query, width: int, per_episode: bool) -> tuple[Tensor, Tensor]:
         """Every pair (query, candidate) that may belong to the answer, (P,) int64 each."""
         actions = query.actions if query.conditioning == "soft" else None
+        if actions is not None and not self._form.with_actions:
+            # Only now, as most indexes are never asked this; it takes the place of what was there.
+            self._form, self._regions = self._lay_out(with_actions=True)
         wanted = Wanted(
             self._form.weights(query.latents, actions, query.action_weight),
             k=1 if per_episode else width,

@@ -175,17 +175,12 @@ class _State:
             least = least.masked_fill(span.episodes == self._wanted.exclude[:, None], torch.inf)
         self._tighten(least + radius, span.episodes)
         limit = min(float(self._bound) + radius, torch.finfo(products.dtype).max)
-        chunk, place, block = torch.nonzero(products <= limit, as_tuple=True)
-        values = products[chunk, place, block]
-        block = block + chunk * products.shape[2]
-        # Blocks that fill up the last chunk are none of the region's.
-        inside = block.clamp(max=len(span.members) - 1)
-        members, episodes = span.members[inside, place], span.episodes.index_select(0, inside)
-        kept = (members >= 0) & (block == inside)
-        if self._wanted.exclude is not None:
-            kept &= episodes != self._wanted.exclude
-        if not bool(kept.all()):
-            values, members, episodes = values[kept], members[kept], episodes[kept]
+        block = torch.nonzero(least[0] <= limit)[:, 0]
+        members = span.members.index_select(0, block)
+        values = products[block // products.shape[2], :, block % products.shape[2]]
+        pair, place = torch.nonzero((values <= limit) & (members >= 0), as_tuple=True)
+        values, members = values[pair, place], members[pair, place]
+        episodes = span.episodes.index_select(0, block.index_select(0, pair))
         self._keep(torch.zeros_like(members), members, values - radius, values + radius, episodes)
 
     def _limits(self, episodes: Tensor) -> Tensor:
