@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench bench-encoder clean
+.PHONY: demo test check bench bench-quick bench-gpu bench-encoder clean
 
 demo: .venv/installed  ## the main job: record, train, remember, imagine, evaluate, report
 	$(BIN)/memworld demo
@@ -15,8 +15,17 @@ check: .venv/installed  ## formatter, linter, type checker
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: .venv/installed  ## how fast search and imagination are
-	$(BIN)/memworld bench
+bench: .venv/installed runs  ## how fast search and imagination are
+	$(BIN)/memworld bench --json runs/bench.json --plot runs/bench.png $(BENCH)
+
+bench-quick: .venv/installed runs  ## the cases that matter most, in a few minutes
+	$(BIN)/memworld bench --quick --json runs/bench-quick.json --plot runs/bench-quick.png $(BENCH)
+
+bench-gpu: .venv/installed runs  ## exact search of 10 million rows on a GPU (needs a CUDA build of PyTorch)
+	$(BIN)/memworld bench --device cuda --index exact --rows 10000000 --d 128 --json runs/bench-gpu.json $(BENCH)
+
+runs:
+	mkdir -p $@
 
 bench-encoder: .venv/installed  ## how fast the encoder is
 	$(BIN)/python benchmarks/encoder_speed.py

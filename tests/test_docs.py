@@ -28,8 +28,9 @@ def run_line(line: str) -> None:
     if words[0] != "memworld":
         assert words[0] in ("pip", "git", "cd", "python", "python3"), f"{line!r} is not tested"
         return
-    # The demo at its full size is what `make demo` is for.
-    arguments = words[1:] + (["--quick"] if words[1] == "demo" else [])
+    # Their full size is what `make demo` and `make bench` are for.
+    less = {"demo": ["--quick"], "bench": ["--rows", "15000", "--d", "32", "--batch", "1", "--index", "exact"]}
+    arguments = words[1:] + less.get(words[1], [])
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, f"{line}\n{result.output}\n{result.stderr}"
 

@@ -192,6 +192,12 @@ def test_peers_are_left_out_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None
     assert {x.case.split()[0] for x in results.left_out} == {"literal", "numpy", "faiss"}
 
 
+def test_peers_are_not_measured_in_large_memories() -> None:
+    results = run(replace(ALONE, peer_rows=100))
+    assert results.cases[0].literal_ms is results.cases[0].times_faster_than_numpy is None
+    assert any("others at 200 rows" in left.case for left in results.left_out)
+
+
 def test_table_and_growth(tmp_path: Path) -> None:
     results = run(ALONE)
     (record,) = results.cases

@@ -20,6 +20,7 @@ from tests.helpers import folder_bytes, literal_distances, one_clear_error, unle
 
 pytest.importorskip("faiss")
 
+GOLDEN = Path(__file__).parent.parent / "golden"
 METRICS = sorted(DISTANCES)
 ACTIONS = 3
 
@@ -464,3 +465,25 @@ def test_settings_that_make_products_coarser_do_not_change_the_answer() -> None:
         after = [index.nearest(query, 10), index.nearest_per_episode(query)]
     for one, other in zip(before, after, strict=True):
         assert_same(one, other)
+
+
+def golden_memory() -> Candidates:
+    """Rows that are the same to the last bit everywhere: integers over powers of two."""
+    rng = np.random.default_rng(7)
+    mu = rng.integers(-4096, 4096, (400, 5)).astype(np.float32) / 1024
+    sigma = rng.integers(256, 1024, (400, 5)).astype(np.float32) / 2048
+    z = mu + rng.integers(-512, 512, (400, 5)).astype(np.float32) / 2048
+    return candidates_of(Latents(*(torch.from_numpy(x) for x in (mu, sigma, z))), 100)
+
+
+@pytest.mark.parametrize("metric", ["l2", "kl_query_stored"])
+def test_the_first_version_still_opens(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written with `ApproximateIndex(metric, golden_memory())`, _EXACT_UP_TO at 100, and `save`."""
+    monkeypatch.setattr("memworld.search.approximate.index._EXACT_UP_TO", 100)
+    monkeypatch.setattr("memworld.search.approximate.index._EXACT_FROM", 1)
+    candidates = golden_memory()
+    index = ApproximateIndex.open(GOLDEN / f"approximate-v1-{metric}", candidates)
+    assert index.codes != "exact"
+    query = Query(candidates.latents[candidates.rows[::7]])
+    found, exact = (i.nearest(query, 5).rows for i in (index, ExactIndex(metric, candidates, device="cpu")))
+    assert float((found[:, :, None] == exact[:, None]).any(2).double().mean()) > 0.9

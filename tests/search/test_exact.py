@@ -65,6 +65,7 @@ class Way:
             patch.setattr("memworld.search.scan._CELLS", self.chunk * 16)
             patch.setattr("memworld.search.exact.coarse_pays", lambda device: True)
             patch.setattr("memworld.search.exact._COARSE_FROM", 1 if self.coarse else 1000)
+            patch.setattr("memworld.search.products._BATCHED_BELOW", 4)
             patch.setattr("memworld.search.rerank._NUMBERS", 200)
             yield make_index(metric, stored, episodes, actions, 3, precision=self.precision, by_action=self.by_action)
 

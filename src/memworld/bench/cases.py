@@ -62,6 +62,7 @@ class Settings:
         seed: of memory, queries, network and actions.
         device: of the index and of the literal searches, `cpu` or `cuda`.
         budget: how long each search is repeated.
+        peer_rows: other ways to search are measured in memories of up to so many rows.
         recall_queries: queries that recall is measured on.
         checked_rows: exact answers are compared with the literal ones in memories of up to so many rows.
         checked_queries: on so many queries.
@@ -74,6 +75,7 @@ class Settings:
     seed: int = 0
     device: str = "cpu"
     budget: Budget = field(default_factory=Budget)
+    peer_rows: int = 1_000_000
     recall_queries: int = 256
     checked_rows: int = 150_000
     checked_queries: int = 4

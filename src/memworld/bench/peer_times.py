@@ -40,6 +40,10 @@ class Peers:
 def measure_peers(cases: Sequence[Case], memory: Candidates, queries: Latents, settings: Settings) -> Peers:
     """Time every peer on what these cases, all of one memory, ask."""
     peers = Peers()
+    if cases[0].rows > settings.peer_rows:
+        peers.left_out.append(LeftOut(f"others at {cases[0].rows} rows", f"slow beyond {settings.peer_rows} rows"))
+        peers.times = {(search_of(c), c.batch): PeerTimes() for c in cases}
+        return peers
     for search in dict.fromkeys(map(search_of, cases)):
         case = next(c for c in cases if search_of(c) == search)
         batches = sorted({c.batch for c in cases if search_of(c) == search})

@@ -31,7 +31,7 @@ _STORAGE = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.b
 _QUERIES = 256
 """Queries that are searched together: as many as can share a product that stays in a CPU's cache."""
 
-_COARSE_FROM = 32
+_COARSE_FROM = 4
 """Queries in a batch from which a bfloat16 product repays the conversion of the features."""
 
 _ROWS_PER_ACTION = 32

@@ -25,7 +25,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
-_BATCHED_BELOW = 4
+_BATCHED_BELOW = 12
 """Queries below which one batched product of all chunks is faster on a CPU than one product per chunk."""
 
 
@@ -68,31 +68,25 @@ class Product:
         Training code around a search may have turned PyTorch's precision down, by autocast or for all
         matrix products; the bound on rounding would not hold then, and rows would be lost in silence.
         """
-        weights = self.weights
         with torch.autocast(features.device.type, enabled=False):
-            if self.coarse:
-                return _coarse_product(weights, features.to(torch.bfloat16))
-            if torch.get_float32_matmul_precision() != "highest":
-                return torch.matmul(weights.double(), features.double()).float()
-            return _product(weights, features.float())
+            if self.coarse or torch.get_float32_matmul_precision() == "highest":
+                return _product(self.weights, features)
+            return torch.stack([(self.weights.double() @ chunk.double()).float() for chunk in features])
 
 
 def _product(weights: Tensor, features: Tensor) -> Tensor:
-    """(Q, F) times (C, F, N), each chunk on its own: far faster than a batched product from a few queries on."""
-    if len(weights) < _BATCHED_BELOW or features.device.type != "cpu":
+    """(Q, F) times (C, F, N), in the precision of the weights."""
+    on_cpu, coarse = features.device.type == "cpu", weights.dtype == torch.bfloat16
+    if not on_cpu and coarse:
+        # A bfloat16 result may have been summed in bfloat16 there, a float32 result may not.
+        return torch.stack([torch.mm(weights, chunk.to(weights.dtype), out_dtype=torch.float32) for chunk in features])
+    if features.dtype == weights.dtype and not (on_cpu and len(weights) >= _BATCHED_BELOW):
         return torch.matmul(weights, features)
-    products = torch.empty(len(features), len(weights), features.shape[2], dtype=weights.dtype)
+    # Chunk by chunk, so that converted features stay in the cache, and no more than one chunk of them is there.
+    products = weights.new_empty(len(features), len(weights), features.shape[2])
     for chunk, out in zip(features, products, strict=True):
-        torch.mm(weights, chunk, out=out)
+        torch.mm(weights, chunk.to(weights.dtype), out=out)
     return products
-
-
-def _coarse_product(weights: Tensor, features: Tensor) -> Tensor:
-    if features.device.type == "cpu":
-        return _product(weights, features)
-    # On a GPU a bfloat16 result may have been summed in bfloat16, a float32 result may not.
-    batch = weights.expand(len(features), *weights.shape)
-    return torch.bmm(batch, features, out_dtype=torch.float32)
 
 
 @functools.cache
@@ -105,7 +99,7 @@ def coarse_pays(device: torch.device) -> bool:
     weights = torch.full((64, 256), 0.1, device=device)
     features = torch.full((1, 256, 8192), 0.1, device=device)
     try:
-        coarse = min(_seconds(lambda: _coarse_product(weights.bfloat16(), features.bfloat16())) for _ in range(9))
+        coarse = min(_seconds(lambda: _product(weights.bfloat16(), features)) for _ in range(9))
     except (RuntimeError, TypeError):  # This build of PyTorch has no such product here.
         return False
     return coarse < 0.8 * min(_seconds(lambda: _product(weights, features)) for _ in range(9))
