@@ -1,55 +1,23 @@
 import builtins
-import json
 import logging
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import safetensors
-import safetensors.numpy
 import torch
 
 from memworld.gaussian import DISTANCES, Latents
 from memworld.search import Candidates, Matches, Query
 from memworld.search.approximate import ApproximateIndex
 from memworld.search.exact import ExactIndex
-from tests.helpers import folder_bytes, literal_distances, one_clear_error, unless_refused
+from tests.helpers import literal_distances, one_clear_error
+from tests.search.trajectories import asked_actions, assert_same, candidates_of, queries_of_20, trajectories
 
 pytest.importorskip("faiss")
 
-GOLDEN = Path(__file__).parent.parent / "golden"
 METRICS = sorted(DISTANCES)
-ACTIONS = 3
-
-
-def trajectories(
-    rng: np.random.Generator, episodes: int, steps: int, dim: int, vary: float = 0.2, inner: int = 8
-) -> Latents:
-    """Smooth walks of `inner` hidden variables, seen through a fixed nonlinear map; log sigma varies by `vary`."""
-    fixed = np.random.default_rng(0)
-    maps = [(fixed.normal(size=(inner, 48)) / inner**0.5, fixed.normal(size=(48, dim)) / 48**0.5) for _ in range(2)]
-    base = np.log(0.15) + 0.5 * fixed.normal(size=dim)
-    hidden = np.empty((episodes, steps, inner))
-    state = rng.normal(size=(episodes, inner))
-    for step in range(steps):
-        hidden[:, step] = state
-        state = 0.97 * state + (1 - 0.97**2) ** 0.5 * rng.normal(size=state.shape)
-    flat = hidden.reshape(-1, inner)
-    mu, wave = (np.tanh(1.5 * flat @ first) @ second * 1.5 for first, second in maps)
-    sigma = np.exp(base + vary * wave + 0.25 * vary * rng.normal(size=mu.shape))
-    z = mu + sigma * rng.normal(size=mu.shape)
-    return Latents(*(torch.from_numpy(x.astype(np.float32)) for x in (mu, sigma, z)))
-
-
-def candidates_of(latents: Latents, steps: int, seed: int = 0) -> Candidates:
-    """Every row but an episode's last, with one of three actions."""
-    everything = torch.arange(len(latents))
-    rows = everything[everything % steps != steps - 1]
-    kinds = torch.randint(0, ACTIONS, (len(rows),), generator=torch.Generator().manual_seed(seed))
-    return Candidates(latents, rows, rows // steps, torch.eye(ACTIONS, dtype=torch.float64)[kinds] / 2**0.5)
 
 
 @cache
@@ -73,28 +41,10 @@ def exact_of(metric: str) -> ExactIndex:
     return ExactIndex(metric, memory(), device="cpu")
 
 
-@pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> Candidates:
-    """A small memory that is not small enough to be searched exactly: 1,200 rows of 12 episodes."""
-    monkeypatch.setattr("memworld.search.approximate.index._EXACT_UP_TO", 100)
-    monkeypatch.setattr("memworld.search.approximate.index._EXACT_FROM", 1)
-    return candidates_of(trajectories(np.random.default_rng(3), 12, 101, 20), 101)
-
-
-def asked_actions(count: int, seed: int = 5) -> torch.Tensor:
-    kinds = torch.randint(0, ACTIONS, (count,), generator=torch.Generator().manual_seed(seed))
-    return torch.eye(ACTIONS, dtype=torch.float64)[kinds] / 2**0.5
-
-
 def overlap(found: Matches, expected: Matches) -> float:
     """The share of expected rows that were found."""
     hit = (expected.rows[:, :, None] == found.rows[:, None, :]).any(2)
     return float(hit[expected.found].double().mean())
-
-
-def assert_same(a: Matches, b: Matches) -> None:
-    for left, right in zip(a.columns, b.columns, strict=True):
-        assert torch.equal(left, right)
 
 
 def assert_sound(found: Matches, query: Query, metric: str, candidates: Candidates) -> None:
@@ -185,10 +135,6 @@ def test_every_episode_that_may_answers(few: Candidates, conditioning: str, up_t
     for one, other in zip(found.rows, expected.rows, strict=True):
         assert torch.equal(torch.unique(one[one >= 0] // 101), torch.unique(other[other >= 0] // 101))
     assert overlap(found, expected) >= 0.9
-
-
-def queries_of_20(count: int = 40) -> Latents:
-    return trajectories(np.random.default_rng(4), 1, count, 20)
 
 
 @pytest.mark.parametrize("metric", ["kl_stored_query", "kl_query_stored"])
@@ -296,133 +242,6 @@ def test_the_same_seed_gives_the_same_answers(few: Candidates, metric: str) -> N
     assert_same(one.nearest(Query(queries_of_20()), 20), other.nearest(Query(queries_of_20()), 20))
 
 
-@pytest.fixture(params=["proxy", "product", "exact"])
-def saved(request: Any, few: Candidates, monkeypatch: Any, tmp_path: Path) -> tuple[Path, Candidates, Any]:
-    vary = 1.5 if request.param == "product" else 0.2
-    if request.param == "exact":
-        monkeypatch.setattr("memworld.search.approximate.index._EXACT_UP_TO", 5000)
-    candidates = candidates_of(trajectories(np.random.default_rng(11), 12, 101, 20, vary), 101)
-    index = ApproximateIndex("kl_stored_query", candidates, seed=2)
-    assert index.codes == request.param
-    index.save(tmp_path / "index")
-    return tmp_path / "index", candidates, index
-
-
-def test_what_is_opened_answers_as_what_was_saved(saved: tuple[Path, Candidates, ApproximateIndex]) -> None:
-    path, candidates, index = saved
-    opened = ApproximateIndex.open(path, candidates)
-    assert (opened.metric, opened.codes, opened.effort, opened.recall, opened.bytes_per_row) == (
-        index.metric,
-        index.codes,
-        index.effort,
-        index.recall,
-        index.bytes_per_row,
-    )
-    for query in (Query(queries_of_20()), Query(queries_of_20(), asked_actions(40), "hard")):
-        assert_same(opened.nearest(query, 20), index.nearest(query, 20))
-        assert_same(opened.nearest_per_episode(query), index.nearest_per_episode(query))
-    before = folder_bytes(path)
-    assert list(before) == ["approximate.safetensors"]
-    opened.save(path)
-    assert folder_bytes(path) == before
-
-
-def test_an_index_of_another_memory_is_refused(saved: tuple[Path, Candidates, ApproximateIndex]) -> None:
-    path, candidates, _ = saved
-    sigma = candidates.latents.sigma.clone()
-    sigma[7, 3] *= 1.001
-    others = [
-        replace(candidates, latents=Latents(candidates.latents.mu, sigma, candidates.latents.z)),
-        replace(candidates, episodes=candidates.episodes + 1),
-        Candidates(candidates.latents, candidates.rows[1:], candidates.episodes[1:], candidates.actions[1:]),
-        candidates_of(trajectories(np.random.default_rng(12), 3, 10, 8), 10),
-    ]
-    for other in others:
-        with one_clear_error("was built on another memory or on other rows of it: build it again"):
-            ApproximateIndex.open(path, other)
-
-
-def test_damaged_files_are_refused(saved: tuple[Path, Candidates, ApproximateIndex]) -> None:
-    path, candidates, index = saved
-    file = path / "approximate.safetensors"
-    whole, rng = file.read_bytes(), np.random.default_rng(13)
-    expected = index.nearest(Query(queries_of_20()), 5)
-    for place in [*range(0, min(len(whole), 300), 7), *rng.integers(0, len(whole), 60).tolist()]:
-        broken = bytearray(whole)
-        broken[place] ^= 1 << int(rng.integers(8))
-        file.write_bytes(bytes(broken) if place % 2 else whole[:place])
-        opened = unless_refused(lambda: ApproximateIndex.open(path, candidates))
-        # A number of the description may have changed to another that could be; but answers are sound.
-        assert opened is None or opened.nearest(Query(queries_of_20()), 5).rows.shape == expected.rows.shape
-    file.unlink()
-    with one_clear_error("approximate index .* is missing"):
-        ApproximateIndex.open(path, candidates)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"format": 2},
-        {"metric": "cosine"},
-        {"codes": "other"},
-        {"codes": "product"},
-        {"codes": "proxy"},
-        {"probes": 0},
-        {"probes": 10**9},
-        {"candidates": -1},
-        {"recall": 7},
-        {"recall": None},
-        {"seed": "x"},
-        {"sha256": "0"},
-    ],
-)
-def test_descriptions_that_do_not_fit_are_refused(few: Candidates, tmp_path: Path, change: dict[str, object]) -> None:
-    index = ApproximateIndex("l2", few)
-    index.save(tmp_path)
-    file = tmp_path / "approximate.safetensors"
-    with safetensors.safe_open(file, "np") as opened:
-        description = json.loads(opened.metadata()["memworld"])
-    arrays = safetensors.numpy.load_file(file)
-    if change == {"codes": "proxy"}:
-        arrays["centroids"] = arrays["centroids"][:, :-1].copy()
-        description["sha256"] = None
-    safetensors.numpy.save_file(arrays, file, {"memworld": json.dumps({**description, **change})})
-    with one_clear_error("build the index again|unknown metric"):
-        ApproximateIndex.open(tmp_path, few)
-    safetensors.numpy.save_file(arrays, file)
-    with one_clear_error("is damaged"):
-        ApproximateIndex.open(tmp_path, few)
-
-
-def test_arrays_that_do_not_fit_are_refused_though_their_sum_is_right(few: Candidates, tmp_path: Path) -> None:
-    index = ApproximateIndex("l2", few)
-    assert index._codes is not None
-    arrays = dict(index._codes.arrays)
-    for name, array in {
-        "centroids": arrays["centroids"][:, :-1],
-        "book": arrays["book"][:-1],
-        "turn": arrays["turn"].astype(np.float32),
-        "mean": np.full_like(arrays["mean"], np.nan),
-    }.items():
-        object.__setattr__(index._codes, "arrays", {**arrays, name: array})
-        index.save(tmp_path)
-        with one_clear_error("is damaged .*: build the index again"):
-            ApproximateIndex.open(tmp_path, few)
-
-
-def test_an_interrupted_save_leaves_what_was_there(few: Candidates, tmp_path: Path, monkeypatch: Any) -> None:
-    ApproximateIndex("l2", few).save(tmp_path)
-    before = folder_bytes(tmp_path)
-
-    def fail(*args: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(KeyboardInterrupt):
-        ApproximateIndex("l2", few, seed=5).save(tmp_path)
-    assert folder_bytes(tmp_path) == before
-
-
 def test_bad_input_is_refused(few: Candidates) -> None:
     for recall in (0, 1, 1.5, float("nan")):
         with one_clear_error("recall must be above 0 and below 1"):
@@ -465,25 +284,3 @@ def test_settings_that_make_products_coarser_do_not_change_the_answer() -> None:
         after = [index.nearest(query, 10), index.nearest_per_episode(query)]
     for one, other in zip(before, after, strict=True):
         assert_same(one, other)
-
-
-def golden_memory() -> Candidates:
-    """Rows that are the same to the last bit everywhere: integers over powers of two."""
-    rng = np.random.default_rng(7)
-    mu = rng.integers(-4096, 4096, (400, 5)).astype(np.float32) / 1024
-    sigma = rng.integers(256, 1024, (400, 5)).astype(np.float32) / 2048
-    z = mu + rng.integers(-512, 512, (400, 5)).astype(np.float32) / 2048
-    return candidates_of(Latents(*(torch.from_numpy(x) for x in (mu, sigma, z))), 100)
-
-
-@pytest.mark.parametrize("metric", ["l2", "kl_query_stored"])
-def test_the_first_version_still_opens(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Written with `ApproximateIndex(metric, golden_memory())`, _EXACT_UP_TO at 100, and `save`."""
-    monkeypatch.setattr("memworld.search.approximate.index._EXACT_UP_TO", 100)
-    monkeypatch.setattr("memworld.search.approximate.index._EXACT_FROM", 1)
-    candidates = golden_memory()
-    index = ApproximateIndex.open(GOLDEN / f"approximate-v1-{metric}", candidates)
-    assert index.codes != "exact"
-    query = Query(candidates.latents[candidates.rows[::7]])
-    found, exact = (i.nearest(query, 5).rows for i in (index, ExactIndex(metric, candidates, device="cpu")))
-    assert float((found[:, :, None] == exact[:, None]).any(2).double().mean()) > 0.9
