@@ -263,6 +263,7 @@ def test_the_command(call: Callable[..., Result], tmp_path: Path) -> None:
         (["--overwrite"], "--json"),
         (["--json", "{tmp}/b.json", "--resume", "--overwrite"], "contradict"),
         (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--json", "{tmp}/x.png", "--plot", "{tmp}/x.png"], "name one file"),
         (["--rows", "7"], "no case has rows 7"),
         (["--index", "fast"], "no case has index fast"),
         (["--plot", "{tmp}/picture.jpg"], "end it in .png"),

@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memworld.gaussian import DISTANCES, Latents
-from memworld.search import Candidates, Matches, Query, concatenate
+from memworld.search import Candidates, Matches, Query, concatenate, exact
 from memworld.search.exact import ExactIndex
 from memworld.search.features import PRODUCT_FORMS
+from memworld.search.rerank import measure
 from tests.helpers import literal_distances, literal_nearest, literal_rounding, one_clear_error
 
 METRICS = sorted(DISTANCES)
@@ -227,6 +229,9 @@ def test_what_is_too_coarse_or_too_much_at_once_is_searched_again_in_another_way
     assert index.product_precision(64) == "bfloat16"
     rows, _ = literal_nearest(literal_distances("kl_stored_query", stored[:64], stored), np.ones((64, 4000), bool), 3)
     np.testing.assert_array_equal(index.nearest(Query(stored[:64]), 3).rows.numpy(), rows)
+    for _ in range(3):
+        monkeypatch.setattr("memworld.search.exact._PAIRS", 1 << 23)
+        np.testing.assert_array_equal(index.nearest(Query(stored[:64]), 3).rows.numpy(), rows)
     assert index.product_precision(64) == "float32"
 
 
@@ -282,6 +287,22 @@ def test_bad_searches_are_refused() -> None:
         index.nearest(Query(stored, one_hot(np.zeros(10, np.int64), 4), "hard"), 1)
     with one_clear_error("unknown metric 'cosine'"):
         make_index("cosine", stored, np.zeros(10, np.int64), np.zeros(10, np.int64), 3)
+    for k in (2.5, "a", None, True):
+        with one_clear_error("k must be a whole number"):
+            index.nearest(Query(stored), k)  # type: ignore[arg-type]
+    with one_clear_error("Q of at least 1"):
+        index.nearest(Query(stored[:0]), 1)
+    with one_clear_error("Q of at least 1"):
+        index.nearest_per_episode(Query(stored[0]))
+    for excluded in (torch.zeros(1, dtype=torch.int64), torch.zeros(10)):
+        with one_clear_error("excluded episodes must be int64"):
+            index.nearest(Query(stored, exclude_episode=excluded), 1)
+    actions = one_hot(np.zeros(10, np.int64), 3)
+    for weight in (np.nan, np.inf, -1.0):
+        with one_clear_error("action weight must be finite"):
+            index.nearest(Query(stored, actions, "soft", weight), 1)
+    with one_clear_error("an action holds NaN"):
+        index.nearest(Query(stored, actions * np.nan, "hard"), 1)
     many = random_latents(rng, 9000, 4, 0.1, 1, 1)
     many.sigma[1] = 1e-30  # not among the rows that scales are taken from
     with one_clear_error("latents are too extreme for kl_query_stored in float32"):
@@ -311,3 +332,35 @@ def test_settings_that_make_products_coarser_do_not_change_the_answer(careless: 
     finally:
         torch.set_float32_matmul_precision(before)
     np.testing.assert_array_equal(found.numpy(), rows)
+
+
+def test_thousands_of_rows_alike_are_searched_in_bounded_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+
+    def watched(*arguments: Any) -> Matches:
+        measured.append(len(arguments[3]))
+        return measure(*arguments)
+
+    monkeypatch.setattr(exact, "measure", watched)
+    monkeypatch.setattr(exact, "_PAIRS", 10_000)
+    row = random_latents(np.random.default_rng(8), 1, 4, 0.1, 1.0, 1.0)
+    stored = row[torch.zeros(3000, dtype=torch.int64)]
+    index = make_index("l2", stored, np.arange(3000) // 1000, np.zeros(3000, np.int64), 3)
+    assert index.nearest(Query(stored[:50]), 3).rows.tolist() == [[0, 1, 2]] * 50
+    assert index.nearest_per_episode(Query(stored[:50])).rows.tolist() == [[0, 1000, 2000]] * 50
+    assert max(measured) <= 10_000
+
+
+def test_a_search_needs_no_gradients_and_minds_no_default_dtype() -> None:
+    stored = random_latents(np.random.default_rng(9), 300, 8, 0.1, 1.0, 1.0)
+    plain = make_index("kl_stored_query", stored, np.zeros(300, np.int64), np.zeros(300, np.int64), 3)
+    expected = plain.nearest(Query(stored[:40]), 3).rows
+    with_gradients = Latents(*(x.clone().requires_grad_() for x in (stored.mu, stored.sigma, stored.z)))
+    try:
+        for dtype in (torch.float64, torch.bfloat16):
+            torch.set_default_dtype(dtype)
+            index = make_index("kl_stored_query", with_gradients, np.zeros(300, np.int64), np.zeros(300, np.int64), 3)
+            assert torch.equal(index.nearest(Query(with_gradients[:40]), 3).rows, expected)
+            assert torch.equal(index.nearest(Query(with_gradients[:1]), 3).rows, expected[:1])
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -44,3 +47,25 @@ def test_which_product_is_faster_is_found_out_once() -> None:
     device = torch.device("cpu")
     assert isinstance(coarse_pays(device), bool)
     assert coarse_pays(device) is coarse_pays(device)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["backends.mkldnn.matmul.fp32_precision = 'bf16'", "backends.fp32_precision = 'tf32'"],
+)
+def test_a_lowered_precision_is_noticed_whichever_way_it_was_asked_for(setting: str) -> None:
+    """In a process of its own, as PyTorch refuses to be told in its old way after its new one."""
+    code = f"""
+import torch
+from memworld.search.products import Product
+features = torch.linspace(0, 1, 2 * 65 * 96, dtype=torch.float64).view(2, 65, 96).sin().float()
+weights = torch.nn.functional.normalize(torch.linspace(1, 2, 5 * 65, dtype=torch.float64).view(5, 65).cos())
+try:
+    torch.{setting}
+except (AttributeError, RuntimeError):
+    pass  # a PyTorch that does not know it
+wrong = (Product.of(weights, False).times(features).double() - weights @ features.double()).abs().max()
+assert float(wrong) < 1e-5, float(wrong)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -56,9 +56,11 @@ def _free_on_host() -> float:
 
 
 def _free_in_group() -> float:
-    """What the limit on a container leaves."""
+    """What the limit on a container leaves, with what its file cache would give back."""
     group = Path("/sys/fs/cgroup")
     try:
-        return float((group / "memory.max").read_text()) - float((group / "memory.current").read_text())
+        left = float((group / "memory.max").read_text()) - float((group / "memory.current").read_text())
+        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return left + float(told.get("inactive_file", 0))
     except (OSError, ValueError):  # there is none, or it says "max"
         return math.inf

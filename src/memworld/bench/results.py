@@ -217,7 +217,9 @@ def read_results(path: Path) -> Results:
             tuple(LeftOut(**r) for r in found["left_out"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise MemworldError(f"{path} is damaged or holds no results of memworld bench: name another file") from error
+        raise MemworldError(
+            f"{path} is damaged or holds no results of memworld bench: name another file, or remove it"
+        ) from error
 
 
 def stored_results(path: Path, on_existing: OnExisting, settings: dict[str, Any]) -> Results | None:

@@ -41,6 +41,8 @@ def bench(
         raise MemworldError("--resume and --overwrite are about the file of --json: name it")
     if plot is not None:
         check_plot(plot)
+        if plot == json:
+            raise MemworldError("--json and --plot name one file: name two")
     settings = settings_for(quick, seed=seed, device=choose_device(device).type)
     cases = chosen(settings.cases, rows=rows, d=d, batch=batch, index=index)
     # Who asks for some searches only does not ask for imagination.

@@ -52,6 +52,20 @@ class Candidates:
         latents = self.latents.to(device)
         return Candidates(latents, self.rows.to(device), self.episodes.to(device), self.actions.to(device))
 
+    def check(self) -> "Candidates":
+        """Return self if every number of the rows that may answer is sound.
+
+        Raises:
+            MemworldError: otherwise.
+        """
+        for rows in torch.split(self.rows, 1 << 16):
+            Latents(*(x.index_select(0, rows) for x in (self.latents.mu, self.latents.sigma, self.latents.z))).check(
+                "memory"
+            )
+        if not bool(torch.isfinite(self.actions).all()):
+            raise MemworldError("memory: an action holds NaN or infinity: record the episode again")
+        return self
+
     @property
     def dim(self) -> int:
         """D, the number of latent variables."""
@@ -95,8 +109,11 @@ class Query:
         """Do nothing if these candidates can be asked this.
 
         Raises:
-            MemworldError: latents of another size or not sound, actions missing or of another size.
+            MemworldError: latents of another size or not sound, no query at all, actions or excluded
+                episodes missing, of another size or not sound.
         """
+        if self.latents.mu.ndim != 2 or len(self) == 0:
+            raise MemworldError(f"queries must be (Q, D) with Q of at least 1, got {tuple(self.latents.mu.shape)}")
         if self.latents.dim != candidates.dim:
             raise MemworldError(
                 f"query has d={self.latents.dim}, memory has d={candidates.dim}: encode both with one encoder"
@@ -104,6 +121,12 @@ class Query:
         self.latents.check("query")
         if self.conditioning not in ("none", "hard", "soft"):
             raise MemworldError(f"unknown conditioning {self.conditioning!r}: use none, hard or soft")
+        excluded = self.exclude_episode
+        if excluded is not None and (excluded.shape != (len(self),) or excluded.dtype != torch.int64):
+            raise MemworldError(
+                f"excluded episodes must be int64 ({len(self)},), one per query, got {excluded.dtype} "
+                f"{tuple(excluded.shape)}"
+            )
         if self.conditioning == "none":
             return
         if self.actions is None:
@@ -111,6 +134,10 @@ class Query:
         expected = (len(self), candidates.actions.shape[1])
         if self.actions.shape != expected:
             raise MemworldError(f"query has action features {tuple(self.actions.shape)}, expected {expected}")
+        if not bool(torch.isfinite(self.actions).all()):
+            raise MemworldError("query: an action holds NaN or infinity")
+        if not 0 <= self.action_weight < 1e150:
+            raise MemworldError(f"the action weight must be finite, 0 or above, got {self.action_weight}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,8 +194,10 @@ def check_k(k: int, candidates: Candidates) -> None:
     """Do nothing if k rows can be asked for.
 
     Raises:
-        MemworldError: k below 1 or above the number of candidates.
+        MemworldError: k is no whole number, below 1 or above the number of candidates.
     """
+    if not isinstance(k, int) or isinstance(k, bool):
+        raise MemworldError(f"k must be a whole number, got {k!r}")
     if not 1 <= k <= len(candidates):
         raise MemworldError(f"k={k} is outside 1 to {len(candidates)}, the rows of memory with a successor")
 

@@ -107,8 +107,9 @@ class FeatureForm:
         self._candidates = candidates
         # Distances do not change when everything moves by one vector, and near 0 numbers round least.
         self._centre = _mean(candidates)
-        sample = torch.linspace(0, len(candidates) - 1, min(_SAMPLE, len(candidates)), device=candidates.rows.device)
-        chosen = sample.round().long()
+        count = min(_SAMPLE, len(candidates))
+        places = torch.arange(count, device=candidates.rows.device)
+        chosen = places * (len(candidates) - 1) // max(1, count - 1)
         raw = self._raw(chosen)
         self._mean = raw.mean(0)
         typical = self._latent_weights(candidates.latents[candidates.rows[chosen]])
@@ -238,7 +239,7 @@ def build(form: FeatureForm, members: Tensor, episodes: Tensor, storage: torch.d
     filled = torch.where(members >= 0, members, members[:, :1])
     chunks, per_chunk = _chunking(blocks, size, device.type)
     features = torch.zeros(chunks, form.width, size * per_chunk, dtype=storage, device=device)
-    sizes, errors, coarse_errors = (torch.zeros(blocks, device=device) for _ in range(3))
+    sizes, errors, coarse_errors = (torch.zeros(blocks, dtype=torch.float32, device=device) for _ in range(3))
     for chunk in range(chunks):
         own = slice(chunk * per_chunk, min((chunk + 1) * per_chunk, blocks))
         exact, slack = form.features(filled[own].T.reshape(-1))

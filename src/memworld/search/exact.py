@@ -4,7 +4,8 @@ The product is quick but rounds. `blocks` says how far off it can be, so every r
 to the answer is known: those whose least possible value is no more than the largest possible value
 of the k-th best. Exactly those rows are measured again with the literal formula in float64
 (`rerank`), and the answer is the literal formula's, ties included, in whatever precision the
-product ran.
+product ran. (Queries so far away, 10^15 times the spread of the memory and more, that the literal
+formula in float64 itself cannot tell rows apart get rows that are as near as it can tell.)
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from memworld.gaussian import DISTANCES
 from memworld.memory import Rows
 from memworld.search import Candidates, Matches, Query, check_k, concatenate
 from memworld.search.blocks import FeatureForm, Region, arrange, build
+from memworld.search.kinds import Kinds
 from memworld.search.products import choose_device, coarse_pays
 from memworld.search.rerank import measure, nearest_of_all, nearest_of_each
 from memworld.search.scan import Wanted, scan
@@ -38,7 +40,10 @@ _ROWS_PER_ACTION = 32
 """Rows that each action must have on average to be searched apart."""
 
 _MANY = 64
-"""Pairs per wanted row beyond which a bfloat16 product was too coarse, and float32 is taken from then on."""
+"""Pairs per wanted row beyond which a bfloat16 product was too coarse, and float32 is taken."""
+
+_TRIES = 3
+"""Times that bfloat16 may have been too coarse before float32 is taken at once."""
 
 _PAIRS = 1 << 23
 """Pairs beyond which fewer queries are searched at once, as where thousands of rows are alike."""
@@ -47,6 +52,7 @@ _PAIRS = 1 << 23
 class ExactIndex:
     """Exact nearest rows under one metric."""
 
+    @torch.no_grad()
     def __init__(
         self,
         metric: str,
@@ -74,16 +80,15 @@ class ExactIndex:
         self._distance = lookup(DISTANCES, metric, "metric")
         self._storage = lookup(_STORAGE, precision, "precision")
         self._device = choose_device(device)
-        candidates.latents.check("memory")
-        self._candidates = candidates.to(self._device)
-        self._by_action = by_action and len(self._kinds[0]) * _ROWS_PER_ACTION <= len(candidates)
+        self._candidates = candidates.to(self._device).check()
+        self._by_action = by_action and len(self._kinds) * _ROWS_PER_ACTION <= len(candidates)
         self._form, self._regions = self._lay_out(with_actions=False)
         self._episodes = int(candidates.episodes.max()) + 1
-        self._coarse = precision in ("auto", "bfloat16") and coarse_pays(self._device)
+        self._coarse_tries = _TRIES if precision in ("auto", "bfloat16") and coarse_pays(self._device) else 0
 
     def _lay_out(self, with_actions: bool) -> tuple[FeatureForm, list[Region]]:
         form = FeatureForm(self.metric, self._candidates, with_actions)
-        blocks = arrange(self._kinds[1] if self._by_action else None, self._candidates.episodes)
+        blocks = arrange(self._kinds.of if self._by_action else None, self._candidates.episodes)
         return form, [build(form, members, self._candidates.episodes, self._storage) for members in blocks]
 
     @classmethod
@@ -104,7 +109,7 @@ class ExactIndex:
 
     def product_precision(self, batch: int) -> str:
         """What a batch of so many queries is multiplied in: `float32` or `bfloat16`."""
-        return "bfloat16" if self._coarse and batch >= _COARSE_FROM else "float32"
+        return "bfloat16" if self._coarse_tries > 0 and batch >= _COARSE_FROM else "float32"
 
     def nearest(self, query: Query, k: int) -> Matches:
         """The k nearest rows of all memory; see `Index`.
@@ -125,24 +130,28 @@ class ExactIndex:
         """
         return self._search(query, self._episodes, per_episode=True)
 
+    @torch.no_grad()
     def _search(self, query: Query, width: int, per_episode: bool) -> Matches:
         query.check(self._candidates)
         query = query.to(self._device)
-        found = []
-        for start in range(0, len(query), _QUERIES):
-            piece = query[start : start + _QUERIES]
-            asked, members = self._find(piece, width, per_episode)
-            measured = measure(self._distance, piece, self._candidates, asked, members)
-            asked = asked.cpu()
-            if per_episode:
-                episodes = self._candidates.episodes.index_select(0, members).cpu()
-                found.append(nearest_of_each(asked, measured, len(piece), episodes, width))
-            else:
-                found.append(nearest_of_all(asked, measured, len(piece), width))
-        return concatenate(found)
+        pieces = [query[start : start + _QUERIES] for start in range(0, len(query), _QUERIES)]
+        return concatenate([self._answer(piece, width, per_episode) for piece in pieces])
 
-    def _find(self, query: Query, width: int, per_episode: bool) -> tuple[Tensor, Tensor]:
-        """Every pair (query, candidate) that may belong to the answer, (P,) int64 each."""
+    def _answer(self, query: Query, width: int, per_episode: bool) -> Matches:
+        """Search for as many queries at once as there is room for what rounding leaves in the running."""
+        found = self._find(query, width, per_episode)
+        if found is None:
+            half = len(query) // 2
+            return concatenate([self._answer(piece, width, per_episode) for piece in (query[:half], query[half:])])
+        asked, members = found
+        measured = measure(self._distance, query, self._candidates, asked, members)
+        if not per_episode:
+            return nearest_of_all(asked.cpu(), measured, len(query), width)
+        episodes = self._candidates.episodes.index_select(0, members).cpu()
+        return nearest_of_each(asked.cpu(), measured, len(query), episodes, width)
+
+    def _find(self, query: Query, width: int, per_episode: bool) -> tuple[Tensor, Tensor] | None:
+        """Every pair (query, candidate) that may belong to the answer, (P,) int64 each; None if they are too many."""
         actions = query.actions if query.conditioning == "soft" else None
         if actions is not None and not self._form.with_actions:
             # Only now, as most indexes are never asked this; it takes the place of what was there.
@@ -156,42 +165,31 @@ class ExactIndex:
         if query.conditioning != "hard":
             return self._scan(wanted, self._regions)
         assert query.actions is not None  # Query.check
-        kinds, kind_of = self._kinds
-        same = (query.actions.double()[:, None] == kinds).all(2)
-        asked_kinds = torch.where(same.any(1), same.int().argmax(1), -1)
+        kinds = self._kinds.find(query.actions)
         if not self._by_action:
-            return self._scan(replace(wanted, kinds=asked_kinds, kind_of=kind_of), self._regions)
-        pairs = []
-        for kind in torch.unique(asked_kinds[asked_kinds >= 0]).tolist():
-            own = torch.nonzero(asked_kinds == kind)[:, 0]
-            asked, members = self._scan(wanted[own], self._regions[kind : kind + 1])
-            pairs.append((own[asked], members))
-        return _join(pairs) if pairs else (asked_kinds[:0], asked_kinds[:0])
+            return self._scan(replace(wanted, kinds=kinds, kind_of=self._kinds.of), self._regions)
+        pairs = [(kinds[:0], kinds[:0])]
+        for kind in torch.unique(kinds[kinds >= 0]).tolist():
+            own = torch.nonzero(kinds == kind)[:, 0]
+            found = self._scan(wanted[own], self._regions[kind : kind + 1])
+            if found is None:
+                return None
+            pairs.append((own[found[0]], found[1]))
+        asked, members = zip(*pairs, strict=True)
+        return torch.cat(asked), torch.cat(members)
 
-    def _scan(self, wanted: Wanted, regions: Sequence[Region]) -> tuple[Tensor, Tensor]:
-        """Scan in the precision that pays, and no more queries at once than there is room for."""
+    def _scan(self, wanted: Wanted, regions: Sequence[Region]) -> tuple[Tensor, Tensor] | None:
+        """Scan in the precision that pays; None if too many pairs remain and fewer queries can be searched at once."""
+        room = _PAIRS if len(wanted) > 1 else None
         if self.product_precision(len(wanted)) == "bfloat16":
-            found = scan(regions, wanted, coarse=True, most=_MANY * len(wanted) * (wanted.episodes or wanted.k))
+            most = _MANY * len(wanted) * (wanted.episodes or wanted.k)
+            found = scan(regions, wanted, coarse=True, most=min(most, _PAIRS))
             if found is not None:
                 return found
-            self._coarse = False
-        found = scan(regions, wanted, coarse=False, most=_PAIRS if len(wanted) > 1 else None)
-        if found is not None:
-            return found
-        everyone = torch.arange(len(wanted), device=self._device)
-        halves = []
-        for half in everyone.chunk(2):
-            asked, members = self._scan(wanted[half], regions)
-            halves.append((half[asked], members))
-        return _join(halves)
+            self._coarse_tries -= most <= _PAIRS
+        return scan(regions, wanted, coarse=False, most=room)
 
     @cached_property
-    def _kinds(self) -> tuple[Tensor, Tensor]:
-        """The distinct actions (K, A), and which of them each candidate took, (M,) int64."""
-        kinds, kind_of = torch.unique(self._candidates.actions, dim=0, return_inverse=True)
-        return kinds, kind_of
-
-
-def _join(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    asked, members = zip(*pairs, strict=True)
-    return torch.cat(asked), torch.cat(members)
+    def _kinds(self) -> Kinds:
+        """The distinct actions."""
+        return Kinds(self._candidates.actions)

@@ -56,7 +56,7 @@ class Product:
         summation = (weights.shape[1] + 16) * 2.0**-23
         if not coarse:
             # Each weight is off by at most 2^-24 of itself, so the whole by 2^-24 of its length, which is 1.
-            losses = torch.full((len(weights),), summation + 2.0**-23, device=weights.device)
+            losses = torch.full((len(weights),), summation + 2.0**-23, dtype=torch.float32, device=weights.device)
             return cls(weights.float(), losses, 0.0)
         rounded = weights.bfloat16()
         losses = (torch.linalg.vector_norm(weights - rounded.double(), dim=1) + summation) * (1 + 2.0**-20)
@@ -69,9 +69,20 @@ class Product:
         matrix products; the bound on rounding would not hold then, and rows would be lost in silence.
         """
         with torch.autocast(features.device.type, enabled=False):
-            if self.coarse or torch.get_float32_matmul_precision() == "highest":
+            if self.coarse or _float32_is_full(features.device.type):
                 return _product(self.weights, features)
             return torch.stack([(self.weights.double() @ chunk.double()).float() for chunk in features])
+
+
+def _float32_is_full(device: str) -> bool:
+    """Whether a float32 product is one, for all that PyTorch has been told, in its old way or its new one."""
+    try:
+        told = [torch.get_float32_matmul_precision()]
+    except RuntimeError:  # It was told in both ways.
+        return False
+    backend = getattr(torch.backends, "mkldnn" if device == "cpu" else "cuda", None)
+    told += [getattr(where, "fp32_precision", "none") for where in (torch.backends, getattr(backend, "matmul", None))]
+    return set(told) <= {"highest", "ieee", "none"}
 
 
 def _product(weights: Tensor, features: Tensor) -> Tensor:

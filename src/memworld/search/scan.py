@@ -130,8 +130,8 @@ class _State:
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
         queries, device = len(wanted), wanted.weights.device
-        self._bound = torch.full((queries, wanted.episodes or 1), torch.inf, device=device)
-        self._best = torch.full((queries, wanted.k), torch.inf, device=device)
+        self._bound = torch.full((queries, wanted.episodes or 1), torch.inf, dtype=torch.float32, device=device)
+        self._best = torch.full((queries, wanted.k), torch.inf, dtype=torch.float32, device=device)
         self._found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         self.pairs = 0
 
@@ -189,7 +189,10 @@ class _State:
         return bounds.clamp(max=torch.finfo(bounds.dtype).max)
 
     def _tighten(self, upper: Tensor, episodes: Tensor) -> None:
-        """Lower the bounds to what the nearest row of each block, at its furthest, guarantees; upper is (Q, b)."""
+        """Lower the bounds to what the nearest row of each block, at its furthest, guarantees; upper is (Q, b).
+
+        For several rows only where there is no bound yet: those that are kept lower it further than blocks can.
+        """
         k = self._wanted.k
         if self._wanted.episodes:
             self._bound.scatter_reduce_(1, episodes.expand_as(upper), upper, "amin")
@@ -240,7 +243,7 @@ def _least(best: Tensor, asked: Tensor, values: Tensor) -> Tensor:
     # nonzero gives pairs in order of queries, so those of one query lie together.
     place = torch.arange(len(asked), device=asked.device) - (torch.cumsum(counts, 0) - counts)[asked]
     width = best.shape[1]
-    table = torch.full((len(best), width + int(counts.max())), torch.inf, device=best.device)
+    table = best.new_full((len(best), width + int(counts.max())), torch.inf)
     table[:, :width] = best
     table[asked, width + place] = values
     return torch.topk(table, width, dim=1, largest=False).values
