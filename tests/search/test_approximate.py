@@ -153,6 +153,37 @@ def test_where_sigmas_vary_strongly_products_are_compared(metric: str) -> None:
     assert overlap(index.nearest(left_out, 10), exact.nearest(left_out, 10)) >= 0.985
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("conditioning", ["hard", "soft"])
+def test_actions_of_their_own_for_each_row(few: Candidates, metric: str, conditioning: Any) -> None:
+    """Nearly all groups are of one row; some are of two, and some are asked for that are not there."""
+    few = replace(few, actions=torch.rand(len(few), 2, generator=torch.Generator().manual_seed(1)).double())
+    few.actions[100:120] = few.actions[900:920]
+    asked = torch.cat([few.actions[100:1200:44], few.actions[:15] + 1])
+    index, exact = ApproximateIndex(metric, few), ExactIndex(metric, few, device="cpu")
+    for exclude in (None, torch.arange(40) % 12):
+        query = Query(queries_of_20(), asked, conditioning, 0.05, exclude)
+        assert torch.equal(index.nearest(query, 5).rows, exact.nearest(query, 5).rows)
+        found = index.nearest_per_episode(query)
+        assert overlap(found, exact.nearest_per_episode(query)) >= (1 if conditioning == "hard" else 0.9)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_queries_too_far_for_float32_are_searched_exactly(few: Candidates, metric: str) -> None:
+    index, exact, near = ApproximateIndex(metric, few), ExactIndex(metric, few, device="cpu"), queries_of_20()
+    factors = torch.tensor([1, 1e3, 1e6, 1e9, 1e36]).repeat(8)[:, None]
+    query = Query(Latents(near.mu * factors, near.sigma, near.z * factors), exclude_episode=torch.arange(40) % 12)
+    # Of the farthest not even float64 tells which is nearer; but they find as many.
+    far = (factors > 1)[:, 0] & (factors < 1e30)[:, 0]
+    for one, other in (
+        (index.nearest(query, 7), exact.nearest(query, 7)),
+        (index.nearest_per_episode(query), exact.nearest_per_episode(query)),
+    ):
+        assert torch.equal(one.rows[far], other.rows[far])
+        assert torch.equal(one.distances[far], other.distances[far])
+        assert torch.equal(one.shortfall, other.shortfall)
+
+
 def test_a_target_that_is_missed_is_said_plainly(few: Candidates, monkeypatch: Any, caplog: Any) -> None:
     monkeypatch.setattr("memworld.search.approximate.effort._CANDIDATES", (2, 4))
     with caplog.at_level(logging.WARNING):
@@ -243,9 +274,9 @@ def test_the_same_seed_gives_the_same_answers(few: Candidates, metric: str) -> N
 
 
 def test_bad_input_is_refused(few: Candidates) -> None:
-    for recall in (0, 1, 1.5, float("nan")):
+    for recall in (0, 1, 1.5, float("nan"), "x", None, True):
         with one_clear_error("recall must be above 0 and below 1"):
-            ApproximateIndex("l2", few, recall=recall)
+            ApproximateIndex("l2", few, recall=recall)  # type: ignore[arg-type]
     with one_clear_error("unknown metric 'cosine'"):
         ApproximateIndex("cosine", few)
     with one_clear_error("seed must be a whole number"):

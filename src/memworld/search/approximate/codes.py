@@ -21,25 +21,14 @@ from torch import Tensor
 
 from memworld.gaussian import Latents
 from memworld.search import Candidates
-from memworld.search.approximate.proxy import CELLS, SAMPLE, Proxy, faiss_seed, import_faiss
+from memworld.search.approximate.proxy import CELLS, SAMPLE, Proxy, faiss_seed, import_faiss, sound
+from memworld.search.approximate.reach import FAR, Reach
 from memworld.search.features import PRODUCT_FORMS
 
 Arrays = Mapping[str, np.ndarray]
 
 _SHORT = 16
 """Dimensions below which they are kept in float32: so few codes of 4 bits would leave too many rows alike."""
-
-_POINTS_PER_CELL = 40
-"""Rows a cell that k-means trains on: more did not help."""
-
-_CELLS = 4096
-"""Most cells."""
-
-_SAMPLE = 1 << 16
-"""Rows that axes, scales and code books are taken from."""
-
-_CHUNK = 1 << 15
-"""Rows that are coded at a time."""
 
 _CHUNK = 1 << 15
 """Rows that are coded at a time."""
@@ -56,6 +45,7 @@ class Codes:
         index: the FAISS index.
         stored: latents (N, D) to the vectors that are coded, (N, W) float32.
         asked: query latents (Q, D) to what the index is asked, (Q, W) float32.
+        reach: how far from the candidates a query may be.
     """
 
     name: str
@@ -64,6 +54,7 @@ class Codes:
     index: Any
     stored: Callable[[Latents], np.ndarray]
     asked: Callable[[Latents], np.ndarray]
+    reach: Reach
 
     @property
     def cells(self) -> int:
@@ -92,6 +83,12 @@ class Codes:
         distances, cells = self.proxy.quantizer.search(self.proxy.vectors(latents), probes)
         return _search_cells(self.index, asked, candidates, cells, distances, parameters)
 
+    def may_ask(self, latents: Latents) -> Tensor:
+        """(Q,) bool: whether float32 can rank candidates for each query; FAISS answers others with any row or none."""
+        proxies = self.proxy.vectors(latents)
+        fit = np.isfinite(self.asked(latents)).all(1) & (np.abs(proxies) < FAR).all(1)
+        return torch.from_numpy(fit) & self.reach.holds(latents)
+
     def cell_ranks(self, latents: Latents) -> Tensor:
         """(Q, cells) int64: as which each cell would be looked into."""
         order = torch.from_numpy(self.proxy.quantizer.search(self.proxy.vectors(latents), self.cells)[1])
@@ -106,7 +103,7 @@ def proxy_codes(proxy: Proxy, candidates: Candidates, seed: int) -> Codes:
     if width >= _SHORT:
         coder = faiss.ProductQuantizer(width, width, 4)
         coder.cp.seed, coder.cp.min_points_per_centroid = faiss_seed(seed, "book"), 1
-        coder.train(proxy.vectors(_spread(candidates)))
+        coder.train(sound(proxy.vectors(_spread(candidates))))
         book = faiss.vector_to_array(coder.centroids)
     arrays = {"mean": proxy.mean, "turn": proxy.turn, "centroids": proxy.centroids, "book": book}
     return restore_codes("proxy", proxy.metric, arrays, candidates)
@@ -125,7 +122,7 @@ def product_codes(proxy: Proxy, candidates: Candidates, bits: int) -> Codes:
     arrays |= {"middle": raw.mean(0).numpy(), "scale": scale.numpy(), "book": np.empty(0, np.float32)}
     if bits == 8:
         coder = faiss.ScalarQuantizer(_padded(len(scale)), faiss.ScalarQuantizer.QT_8bit)
-        coder.train(_stored_products(proxy, arrays)(sample))
+        coder.train(sound(_stored_products(proxy, arrays)(sample)))
         arrays["book"] = faiss.vector_to_array(coder.trained)
     return restore_codes("product", proxy.metric, arrays, candidates)
 
@@ -134,21 +131,23 @@ def restore_codes(name: str, metric: str, arrays: Arrays, candidates: Candidates
     """Code all candidates with what an earlier choice left in `arrays`.
 
     Raises:
-        ValueError: the arrays do not belong together, or not to these candidates.
+        ValueError: the arrays do not belong together, or not to these candidates, or codes cannot hold these.
         KeyError: one is missing.
     """
     _check(name, metric, arrays, candidates.dim)
     proxy = Proxy(metric, arrays["mean"], arrays["turn"], arrays["centroids"])
+    reach = Reach(metric, _spread(candidates))
     if name == "proxy":
         index = _proxy_index(proxy, arrays["book"])
         for chunk in _chunks(candidates):
-            index.add(proxy.vectors(chunk))
-        return Codes(name, proxy, arrays, index, proxy.vectors, proxy.vectors)
+            index.add(sound(proxy.vectors(chunk)))
+        return Codes(name, proxy, arrays, index, proxy.vectors, proxy.vectors, reach)
     index = _product_index(proxy, arrays)
     stored = _stored_products(proxy, arrays)
     for chunk in _chunks(candidates):
-        _add_to_cells(index, stored(chunk), proxy.cells_of(chunk))
-    return Codes(name, proxy, arrays, index, stored, _asked_products(proxy, arrays))
+        sound(proxy.vectors(chunk))
+        _add_to_cells(index, sound(stored(chunk)), proxy.cells_of(chunk))
+    return Codes(name, proxy, arrays, index, stored, _asked_products(proxy, arrays), reach)
 
 
 def _proxy_index(proxy: Proxy, book: np.ndarray) -> Any:
@@ -225,7 +224,8 @@ def _padded(width: int) -> int:
 
 def _pad(values: np.ndarray) -> np.ndarray:
     padded = np.zeros((len(values), _padded(values.shape[1])), np.float32)
-    padded[:, : values.shape[1]] = values
+    with np.errstate(over="ignore", invalid="ignore"):
+        padded[:, : values.shape[1]] = values
     return padded
 
 
@@ -236,7 +236,9 @@ def _centred(latents: Latents, mean: np.ndarray) -> Latents:
 
 def _spread(candidates: Candidates) -> Latents:
     """Rows spread evenly over the candidates."""
-    places = torch.linspace(0, len(candidates) - 1, min(SAMPLE, len(candidates))).round().long()
+    count = min(SAMPLE, len(candidates))
+    # In whole numbers: float32 does not know all of them from 2^24 on.
+    places = torch.arange(count) * (len(candidates) - 1) // max(1, count - 1)
     return candidates.latents[candidates.rows[places]]
 
 
@@ -262,3 +264,5 @@ def _check(name: str, metric: str, arrays: Arrays, dim: int) -> None:
     for key in expected:
         if arrays[key].dtype != kinds.get(key, np.float32) or not np.isfinite(arrays[key]).all():
             raise ValueError(f"{key} is not finite {kinds.get(key, np.float32).__name__}")
+    if name == "product" and not bool((arrays["scale"] > 0).all()):
+        raise ValueError("scale is not above 0")

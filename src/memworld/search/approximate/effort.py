@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from memworld.errors import MemworldError
 from memworld.gaussian import derived_seed, seeded
 from memworld.search import Candidates, Query
 from memworld.search.approximate.codes import Codes, product_codes, proxy_codes
@@ -14,6 +15,7 @@ from memworld.search.approximate.groups import Group
 from memworld.search.approximate.lists import Effort, Lists
 from memworld.search.approximate.proxy import Proxy
 from memworld.search.exact import ExactIndex
+from memworld.storage import one_line
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +67,21 @@ class HeldOut:
 
 
 def choose(metric: str, candidates: Candidates, target: float, seed: int) -> tuple[Codes, Effort, float]:
-    """The codes, effort and recall: proxies, or where they fall short of the target the best of all codes."""
+    """The codes, effort and recall: proxies, or where they fall short of the target the best of all codes.
+
+    Raises:
+        MemworldError: codes cannot hold latents of these sizes.
+    """
+    try:
+        return _choose(metric, candidates, target, seed)
+    except MemworldError:
+        raise
+    except ValueError as error:
+        why = f"latents are too extreme for approximate search under {metric} ({one_line(error)})"
+        raise MemworldError(f"{why}: use ExactIndex") from error
+
+
+def _choose(metric: str, candidates: Candidates, target: float, seed: int) -> tuple[Codes, Effort, float]:
     held_out = HeldOut.of(metric, candidates, seeded(derived_seed(seed, "held out")))
     proxy = Proxy.of(metric, candidates, seed)
     builders: list[Callable[[], Codes]] = [lambda: proxy_codes(proxy, candidates, seed)]

@@ -6,14 +6,14 @@ in an answer is the literal formula's, and every row in it may answer; what can 
 that would have been nearer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from memworld.errors import MemworldError, lookup
 from memworld.gaussian import DISTANCES, seeded
@@ -22,9 +22,9 @@ from memworld.search import Candidates, Matches, Query, check_k, concatenate
 from memworld.search.approximate.codes import Codes, restore_codes
 from memworld.search.approximate.effort import choose
 from memworld.search.approximate.files import damaged, fingerprint, read_index, write_index
-from memworld.search.approximate.groups import Actions, Group
+from memworld.search.approximate.groups import Actions, Group, Pairs, join, pieces
 from memworld.search.approximate.lists import Effort, Lists
-from memworld.search.approximate.proxy import import_faiss
+from memworld.search.approximate.proxy import detached, import_faiss
 from memworld.search.approximate.rough import Rough, least
 from memworld.search.approximate.windows import Windows
 from memworld.search.rerank import measure, nearest_of_all, nearest_of_each
@@ -41,9 +41,6 @@ _CALIBRATED_K = 10
 _SOFT = 4
 """Times as many candidates where a penalty reorders them."""
 
-_QUERIES = 256
-"""Queries that are searched together."""
-
 
 class ApproximateIndex:
     """Approximate nearest rows under one metric, on the CPU; see `Index`.
@@ -59,6 +56,11 @@ class ApproximateIndex:
     distance and penalty, and an action weight that far outweighs distances finds less.
     """
 
+    _codes: Codes | None
+    _effort: Effort
+    _recall: float
+
+    @torch.no_grad()
     def __init__(self, metric: str, candidates: Candidates, recall: float = 0.99, seed: int = 0) -> None:
         """Code all candidates and choose the effort.
 
@@ -74,15 +76,14 @@ class ApproximateIndex:
             seed: of the cells, the codes and the rows that are searched for.
 
         Raises:
-            MemworldError: an unknown metric, another recall or seed, latents that are not sound, or FAISS
-                is not installed.
+            MemworldError: an unknown metric, another recall or seed, latents that are not sound or that float32
+                cannot hold, or FAISS is not installed.
         """
-        if not 0 < recall < 1:
+        if not isinstance(recall, (int, float, np.floating)) or not 0 < recall < 1:
             raise MemworldError(f"recall must be above 0 and below 1, got {recall!r}: use ExactIndex to find all rows")
         seeded(seed)
         self._start(metric, candidates, seed)
-        self._codes: Codes | None = None
-        self._effort, self._recall = Effort(0, 0), 1.0
+        self._codes, self._effort, self._recall = None, Effort(0, 0), 1.0
         if len(candidates) > _EXACT_UP_TO:
             self._codes, self._effort, self._recall = choose(metric, self._candidates, recall, seed)
 
@@ -97,7 +98,7 @@ class ApproximateIndex:
         self._distance = lookup(DISTANCES, metric, "metric")
         self._seed = seed
         candidates.latents.check("memory")
-        self._candidates = candidates.to(torch.device("cpu"))
+        self._candidates = replace(candidates, latents=detached(candidates.latents)).to(torch.device("cpu"))
         self._everyone = Group(metric, self._candidates)
         self._episodes = int(candidates.episodes.max()) + 1
         # Dropped with the groups, of which only a few are kept.
@@ -105,7 +106,11 @@ class ApproximateIndex:
 
     @property
     def recall(self) -> float:
-        """The share of the ten nearest rows that was found on rows of the memory when the effort was chosen."""
+        """The share of the ten nearest rows that was found on rows of the memory when the effort was chosen.
+
+        It is about rows of the memory, each looked for with its own episode left out. New queries may get
+        less; those unlike any row get much less under KL, as with sigmas ten times as wide, or far outside.
+        """
         return self._recall
 
     @property
@@ -128,13 +133,16 @@ class ApproximateIndex:
             return float(self._everyone.exact.bytes_per_row)
         total = self._candidates.rows.nbytes + self._candidates.episodes.nbytes + self._candidates.actions.nbytes
         total += sum(int(self.__dict__[name].nbytes) for name in ("_rough", "_actions") if name in self.__dict__)
-        total += sum(windows.nbytes for windows in self._cut.values())
+        total += self._everyone.nbytes + sum(windows.nbytes for windows in self._cut.values())
         return total / len(self._candidates) + self._codes.bytes_per_row
 
+    @torch.no_grad()
     def nearest(self, query: Query, k: int) -> Matches:
         """The k nearest rows of all memory; see `Index`.
 
-        Fewer are found only where fewer may answer. Ties go to the lower row among the rows found.
+        Fewer are found only where fewer may answer. Ties go to the lower row among the rows found. A query
+        100 times as far away as rows are from each other is searched exactly, as float32 cannot rank them;
+        an index for that is made each time.
 
         Raises:
             MemworldError: k below 1 or above the number of candidates, or a query that does not fit.
@@ -143,8 +151,9 @@ class ApproximateIndex:
         query.check(self._candidates)
         if self._codes is None:
             return self._everyone.exact.nearest(query, k)
-        return concatenate([self._nearest(piece, k) for piece in _pieces(query)])
+        return concatenate([self._nearest(piece, k) for piece in pieces(query)])
 
+    @torch.no_grad()
     def nearest_per_episode(self, query: Query) -> Matches:
         """The nearest row of each episode, coarse to fine in time (`windows`); see `Index`.
 
@@ -160,9 +169,10 @@ class ApproximateIndex:
         query.check(self._candidates)
         if self._codes is None:
             return self._everyone.exact.nearest_per_episode(query)
-        return concatenate([self._nearest_per_episode(piece) for piece in _pieces(query)])
+        return concatenate([self._nearest_per_episode(piece) for piece in pieces(query)])
 
-    def save(self, path: Path) -> None:
+    @torch.no_grad()
+    def save(self, path: str | Path) -> None:
         """Write what the index learned into the folder `path`; the rows stay with the memory.
 
         Raises:
@@ -177,10 +187,11 @@ class ApproximateIndex:
             "recall": self._recall,
             "seed": self._seed,
         }
-        write_index(path, description, {} if self._codes is None else self._codes.arrays)
+        write_index(Path(path), description, {} if self._codes is None else self._codes.arrays)
 
     @classmethod
-    def open(cls, path: Path, candidates: Candidates) -> "ApproximateIndex":
+    @torch.no_grad()
+    def open(cls, path: str | Path, candidates: Candidates) -> "ApproximateIndex":
         """The index that `save` wrote, which answers as it did then; its rows are coded anew.
 
         Args:
@@ -191,22 +202,20 @@ class ApproximateIndex:
             MemworldError: it is missing, damaged, of another version or of another memory, or FAISS is not
                 installed.
         """
+        path = Path(path)
         description, arrays = read_index(path)
         index = cls.__new__(cls)
         try:
-            index._start(description["metric"], candidates, int(description["seed"]))
+            index._start(description["metric"], candidates, description["seed"])
             if description["memory"] != fingerprint(index.metric, index._candidates):
                 raise MemworldError(
                     f"approximate index {path} was built on another memory or on other rows of it: build it again"
                 )
-            index._effort = Effort(int(description["probes"]), int(description["candidates"]))
-            index._recall, codes = float(description["recall"]), description["codes"]
-            if codes not in ("exact", "proxy", "product") or not 0 <= index._recall <= 1:
-                raise ValueError(f"codes {codes!r}, recall {index._recall}")
-            index._codes = None
-            if codes != "exact":
-                index._codes = restore_codes(codes, index.metric, arrays, index._candidates)
-                if not 1 <= index._effort.probes <= index._codes.cells or not 1 <= index._effort.candidates <= 1 << 20:
+            index._effort = Effort(description["probes"], description["candidates"])
+            index._recall, index._codes = description["recall"], None
+            if description["codes"] != "exact":
+                index._codes = restore_codes(description["codes"], index.metric, arrays, index._candidates)
+                if index._effort.probes > index._codes.cells:
                     raise ValueError(f"{index._effort}")
         except MemworldError:
             raise
@@ -215,31 +224,48 @@ class ApproximateIndex:
         return index
 
     def _nearest(self, query: Query, k: int) -> Matches:
-        pairs = [self._find(part, own, group, k) for part, own, group in self._parts(query)]
-        asked, found = _join(pairs, len(self._candidates))
+        asked, found = self._collect(query, lambda part, group: self._find(part, group, k))
         return nearest_of_all(asked, measure(self._distance, query, self._candidates, asked, found), len(query), k)
 
     def _nearest_per_episode(self, query: Query) -> Matches:
-        pairs = [self._find_in_each(part, own, group) for part, own, group in self._parts(query)]
-        asked, found = _join(pairs, len(self._candidates))
+        asked, found = self._collect(query, self._find_in_each)
         episodes = self._candidates.episodes.index_select(0, found)
         measured = measure(self._distance, query, self._candidates, asked, found)
         return nearest_of_each(asked, measured, len(query), episodes, self._episodes)
 
-    def _parts(self, query: Query) -> Iterator[tuple[Query, Tensor, Group]]:
-        """What to search for (q), for which queries (q,) int64, and among which candidates."""
+    def _collect(self, query: Query, find: Callable[[Query, Group], Pairs]) -> Pairs:
+        """The pairs that `find` gives among all candidates, or those of each asked action."""
+        pairs = []
         if query.conditioning != "hard":
-            yield query, torch.arange(len(query)), self._everyone
+            pairs.append(find(query, self._everyone))
         if query.conditioning != "none":
             # Soft as well: rows of the asked action have no penalty, so their own nearest are all that can answer.
-            for own, group in self._actions.split(query):
-                yield replace(query[own], conditioning="none"), own, group
+            groups, few = self._actions.split(query)
+            pairs.append(few)
+            for own, group in groups:
+                asked, found = find(replace(query[own], conditioning="none"), group)
+                pairs.append((own[asked], found))
+        return join(pairs, len(self._candidates))
 
-    def _find(self, query: Query, own: Tensor, group: Group, k: int) -> tuple[Tensor, Tensor]:
-        """Pairs (query of all, candidate) that may be among the k nearest of a group, (P,) int64 each."""
+    def _find(self, query: Query, group: Group, k: int) -> Pairs:
+        """Pairs that may be among the k nearest of a group."""
         if len(group) <= max(_EXACT_UP_TO, _EXACT_FROM * k):
             exact = group.exact if len(group) <= _EXACT_UP_TO else group.make_exact()
-            return self._pairs(own, exact.nearest(query, min(k, len(group))))
+            return self._pairs(exact.nearest(query, min(k, len(group))))
+        assert self._codes is not None
+        near = torch.nonzero(self._codes.may_ask(query.latents))[:, 0]
+        asked, found = self._find_by_code(query[near], group, k)
+        asked = near[asked]
+        short = torch.bincount(asked, minlength=len(query)) < group.admitted(query).clamp(max=k)
+        far = torch.nonzero(short)[:, 0]
+        if len(far) == 0:
+            return asked, found
+        rest, best = self._pairs(group.make_exact().nearest(query[far], min(k, len(group))))
+        return join([(asked, found), (far[rest], best)], len(self._candidates))
+
+    def _find_by_code(self, query: Query, group: Group, k: int) -> Pairs:
+        if len(query) == 0:
+            return join([], len(group))
         assert self._codes is not None
         more = max(1.0, k / _CALIBRATED_K) ** 0.5
         effort = self._effort.times(more * group.share**-0.5, more * (_SOFT if query.conditioning == "soft" else 1))
@@ -250,21 +276,32 @@ class ApproximateIndex:
         costs = torch.full(found.shape, torch.inf)
         costs[there] = self._rough.costs(query, asked[there], found[there])
         best = found.gather(1, least(costs, max(2 * k, k + 16)))
-        return own[asked[:, : best.shape[1]][best >= 0]], best[best >= 0]
+        return asked[:, : best.shape[1]][best >= 0], best[best >= 0]
 
-    def _find_in_each(self, query: Query, own: Tensor, group: Group) -> tuple[Tensor, Tensor]:
-        """Pairs (query of all, candidate) that may be the nearest of an episode, (P,) int64 each."""
+    def _find_in_each(self, query: Query, group: Group) -> Pairs:
+        """Pairs that may be the nearest of an episode in a group."""
         if len(group) <= _EXACT_UP_TO:
-            return self._pairs(own, group.exact.nearest_per_episode(query))
-        asked, found = self._windows(group).find(query, self._rough)
-        if query.exclude_episode is not None:
-            may = self._candidates.episodes.index_select(0, found) != query.exclude_episode.index_select(0, asked)
-            asked, found = asked[may], found[may]
-        return own[asked], found
+            return self._pairs(group.exact.nearest_per_episode(query))
+        assert self._codes is not None
+        may_ask = self._codes.may_ask(query.latents)
+        pairs = []
+        if bool(may_ask.any()):
+            near = torch.nonzero(may_ask)[:, 0]
+            asked, found = self._windows(group).find(query[near], self._rough)
+            pairs.append((near[asked], found))
+        if not bool(may_ask.all()):
+            far = torch.nonzero(~may_ask)[:, 0]
+            asked, found = self._pairs(group.make_exact().nearest_per_episode(query[far]))
+            pairs.append((far[asked], found))
+        asked, found = join(pairs, len(self._candidates))
+        if query.exclude_episode is None:
+            return asked, found
+        may = self._candidates.episodes.index_select(0, found) != query.exclude_episode.index_select(0, asked)
+        return asked[may], found[may]
 
-    def _pairs(self, own: Tensor, matches: Matches) -> tuple[Tensor, Tensor]:
-        """A table of answers as pairs (query of all, candidate)."""
-        asked = own[:, None].expand_as(matches.rows)[matches.found]
+    def _pairs(self, matches: Matches) -> Pairs:
+        """A table of answers as pairs."""
+        asked = torch.arange(len(matches.rows))[:, None].expand_as(matches.rows)[matches.found]
         return asked, torch.searchsorted(self._candidates.rows, matches.rows[matches.found])
 
     def _windows(self, group: Group) -> Windows:
@@ -280,20 +317,3 @@ class ApproximateIndex:
     @cached_property
     def _actions(self) -> Actions:
         return Actions(self.metric, self._candidates)
-
-
-def _pieces(query: Query) -> Iterator[Query]:
-    query = query.to(torch.device("cpu"))
-    for start in range(0, len(query), _QUERIES):
-        yield query[start : start + _QUERIES]
-
-
-def _join(pairs: list[tuple[Tensor, Tensor]], count: int) -> tuple[Tensor, Tensor]:
-    """All pairs, each once; candidates are numbered below `count`."""
-    if not pairs:
-        return torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
-    if len(pairs) == 1:
-        return pairs[0]
-    asked, found = (torch.cat(column) for column in zip(*pairs, strict=True))
-    both = torch.unique(asked * count + found)
-    return both // count, both % count

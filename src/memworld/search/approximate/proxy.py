@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents, derived_seed, seeded
@@ -19,47 +20,17 @@ from memworld.search import Candidates
 SAMPLE = 1 << 16
 """Rows that axes, scales and code books are taken from."""
 
-_CHUNK = 1 << 15
-"""Rows that are coded at a time."""
+CELLS = 4096
+"""Most cells."""
+
+_POINTS_PER_CELL = 40
+"""Rows a cell that k-means trains on: more did not help."""
 
 _ENERGY = 0.98
 """Share of the proxies' variance that the searched dimensions keep."""
 
-_SHORT = 16
-"""Dimensions below which they are kept in float32: so few codes of 4 bits would leave too many rows alike."""
-
-_POINTS_PER_CELL = 40
-"""Rows a cell that k-means trains on: more did not help."""
-
-CELLS = 4096
-"""Most cells."""
-
-_SAMPLE = 1 << 16
-"""Rows that axes, scales and code books are taken from."""
-
-_CHUNK = 1 << 15
-"""Rows that are coded at a time."""
-
-_POINTS_PER_CELL = 40
-"""Rows a cell that k-means trains on: more did not help."""
-
-CELLS = 4096
-"""Most cells."""
-
-_SAMPLE = 1 << 16
-"""Rows that axes, scales and code books are taken from."""
-
-_CHUNK = 1 << 15
-"""Rows that are coded at a time."""
-
-CELLS = 4096
-"""Most cells."""
-
-_SAMPLE = 1 << 16
-"""Rows that axes, scales and code books are taken from."""
-
-_CHUNK = 1 << 15
-"""Rows that are coded at a time."""
+_LARGEST = 1e15
+"""Beyond it, squares of float32 numbers come near to where float32 ends."""
 
 
 def import_faiss() -> Any:
@@ -114,13 +85,14 @@ class Proxy:
             max_points_per_centroid=_POINTS_PER_CELL,
             min_points_per_centroid=1,
         )
-        kmeans.train(proxy.vectors(latents))
+        kmeans.train(sound(proxy.vectors(latents)))
         return cls(metric, mean, turn, kmeans.centroids)
 
     def vectors(self, latents: Latents) -> np.ndarray:
         """(N, D) to (N, P) float32."""
         # NumPy, since PyTorch's products may have been turned to bfloat16 by code around the search.
-        vectors: np.ndarray = ((_position(self.metric, latents) - self.mean) @ self.turn).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            vectors: np.ndarray = ((position(self.metric, latents).numpy() - self.mean) @ self.turn).astype(np.float32)
         return vectors
 
     @cached_property
@@ -138,23 +110,39 @@ class Proxy:
 
 def _axes(metric: str, sample: Latents) -> tuple[np.ndarray, np.ndarray]:
     """Mean (D,) and turn (D, P) of a sample's proxies."""
-    position = _position(metric, sample)
-    mean = position.mean(0)
+    places = position(metric, sample).numpy()
+    mean = places.mean(0)
     typical = np.ones(len(mean))
     if metric != "l2":
         typical = (1 / sample.sigma.double() ** 2).mean(0).sqrt().numpy()
         typical /= typical.max()
-    centred = (position - mean) * typical
+    centred = (places - mean) * typical
     centred /= max(float(np.abs(centred).max()), np.finfo(np.float64).tiny)
     values, vectors = np.linalg.eigh(centred.T @ centred)
     shares = np.cumsum(values[::-1]) / max(float(values.sum()), np.finfo(np.float64).tiny)
     keep = min(len(shares), -(-(int(np.searchsorted(shares, _ENERGY)) + 1) // 8) * 8)
     turn = typical[:, None] * vectors[:, ::-1][:, :keep]
     # To numbers about 1, which are far from where float32 ends: a common factor changes no order.
-    spread = float(((position - mean) @ turn).std())
+    spread = float(((places - mean) @ turn).std())
     return mean, turn / (spread if spread > 0 else 1.0)
 
 
-def _position(metric: str, latents: Latents) -> np.ndarray:
-    position: np.ndarray = (latents.z if metric == "l2" else latents.mu).double().numpy()
-    return position
+def position(metric: str, latents: Latents) -> Tensor:
+    """(N, D) float64: what the metric takes squared differences of."""
+    return (latents.z if metric == "l2" else latents.mu).double()
+
+
+def sound(vectors: np.ndarray) -> np.ndarray:
+    """The vectors themselves, if float32 can hold squared distances between them: FAISS does not look.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not bool((np.abs(vectors) < _LARGEST).all()):
+        raise ValueError("coded vectors are not finite or too large")
+    return vectors
+
+
+def detached(latents: Latents) -> Latents:
+    """The same numbers, without gradients: tensors that want those refuse to become NumPy arrays."""
+    return Latents(latents.mu.detach(), latents.sigma.detach(), latents.z.detach())
