@@ -1,6 +1,6 @@
 """What the machine itself can do: how fast it copies, reads and multiplies, measured beside the searches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -54,6 +54,26 @@ def measure_limits(device: str, copy_bytes: int = 1 << 28, matrix_size: int = 40
         gflops_float32=_gflops(torch.float32, matrix_size, device, budget),
         gflops_bfloat16=_gflops(torch.bfloat16, matrix_size, device, budget) if worthwhile else None,
     )
+
+
+def measured_again(limits: Limits, precision: str | None, copy_bytes: int, matrix_size: int, seconds: float) -> Limits:
+    """The same with one limit measured anew, as a machine that is shared is not always equally fast.
+
+    Args:
+        limits: measured before.
+        precision: whose rate of products to measure, or None for the rate of a copy.
+        copy_bytes: as in `measure_limits`.
+        matrix_size: as there.
+        seconds: as there.
+    """
+    budget = Budget(seconds, runs=5, most=8.0)
+    if precision is None:
+        return replace(
+            limits, copy_gb_s=2 * copy_bytes / _copy_and_read_seconds(copy_bytes, limits.device, budget)[0] / 1e9
+        )
+    if precision == "bfloat16":
+        return replace(limits, gflops_bfloat16=_gflops(torch.bfloat16, matrix_size, limits.device, budget))
+    return replace(limits, gflops_float32=_gflops(torch.float32, matrix_size, limits.device, budget))
 
 
 def _copy_and_read_seconds(size: int, device: str, budget: Budget) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from memworld.storage import KIND_KEY, OnExisting, check_file, read_json, to_jso
 
 _KIND = "bench"
 
-_BATCH_FROM = 16
+BATCH_FROM = 16
 """Queries in a batch from which the product is the limit; below it is reading the features."""
 
 
@@ -128,7 +128,7 @@ def share_of_limit(case: Case, measured: Measured, limits: Limits) -> tuple[floa
     if measured.feature_bytes is None or measured.product_precision is None:
         return None, None, None
     seconds = measured.ms_per_query * case.batch / 1000
-    if case.batch < _BATCH_FROM:
+    if case.batch < BATCH_FROM:
         return measured.feature_bytes / (limits.copy_gb_s * 1e9) / seconds, "bandwidth", limits.copy_gb_s
     operations = 2 * case.rows * product_features(case.metric, case.d) * case.batch
     rate = limits.gflops(measured.product_precision)

@@ -14,12 +14,13 @@ from tqdm import tqdm
 from memworld.bench.cases import Case, Settings
 from memworld.bench.data import make_memory, make_queries
 from memworld.bench.imagination import imagined_kinds, measure_imagination
-from memworld.bench.limits import Limits, measure_limits
+from memworld.bench.limits import Limits, measure_limits, measured_again
 from memworld.bench.measure import answer, check_answers, ms_per_query, recall
 from memworld.bench.memory_needed import bytes_available, bytes_of_index, bytes_of_memory
 from memworld.bench.peer_times import Peers, Search, measure_peers, search_of
 from memworld.bench.peers import has_faiss
 from memworld.bench.results import (
+    BATCH_FROM,
     ImaginedRecord,
     LeftOut,
     Measured,
@@ -66,7 +67,8 @@ def run(
     with tqdm(total=len(settings.cases) + 1, unit="case", disable=not progress) as bar:
         bar.set_postfix_str("limits of the machine")
         if stored is None:
-            stored = Results(plain, limits_of(settings))
+            limits = measure_limits(settings.device, settings.copy_bytes, settings.matrix_size, settings.budget.seconds)
+            stored = Results(plain, limits)
         # A case that did not fit may fit now; what was left out of a finished one stays so.
         again = {case.name for case in settings.cases}
         left_out = tuple(left for left in stored.left_out if left.case not in again)
@@ -74,11 +76,6 @@ def run(
         going.keep()
         going.all()
     return going.results
-
-
-def limits_of(settings: Settings) -> Limits:
-    """What the machine can do at this moment."""
-    return measure_limits(settings.device, settings.copy_bytes, settings.matrix_size, settings.budget.seconds)
 
 
 @dataclass
@@ -89,14 +86,12 @@ class _Ground:
         memory: what is searched.
         queries: what is looked for.
         peers: what others took and answered.
-        limits: measured beside its searches, as a machine that is shared is not always equally fast.
         exact_rows: (recall queries, K) exact rows by what is asked, for the recall of approximate indexes.
     """
 
     memory: Candidates
     queries: Latents
     peers: Peers
-    limits: Limits
     exact_rows: dict[Search, Tensor] = field(default_factory=dict)
 
 
@@ -158,7 +153,7 @@ class _Run:
         settings = self.settings
         memory = make_memory(rows, d, settings.seed)
         queries = make_queries(max(settings.recall_queries, *(c.batch for c in cases)), d, settings.seed)
-        ground = _Ground(memory, queries, measure_peers(cases, memory, queries, settings), limits_of(settings))
+        ground = _Ground(memory, queries, measure_peers(cases, memory, queries, settings))
         self.keep(*ground.peers.left_out)
         for (metric, approximate, precision), same in groupby(sorted(cases, key=_index_of), key=_index_of):
             own = list(same)
@@ -174,11 +169,19 @@ class _Run:
             for case in own:
                 measured = self._measure(case, index, queries, build_s, shares[search_of(case)])
                 times = ground.peers.times[search_of(case), case.batch]
-                self.keep(make_record(case, measured, times, ground.limits))
+                self.keep(make_record(case, measured, times, self._limits_now(case, measured)))
                 self.bar.update()
             del index
             if settings.device == "cuda":
                 torch.cuda.empty_cache()
+
+    def _limits_now(self, case: Case, measured: Measured) -> Limits:
+        """The run's limits, the one that bounds this case measured again beside it."""
+        settings, limits, precision = self.settings, self.results.limits, measured.product_precision
+        if precision is None or (precision == "bfloat16" and limits.gflops_bfloat16 is None):
+            return limits
+        which = precision if case.batch >= BATCH_FROM else None
+        return measured_again(limits, which, settings.copy_bytes, settings.matrix_size, settings.budget.seconds)
 
     def _find_exactly(self, index: Index, cases: Sequence[Case], ground: "_Ground") -> None:
         """Note the exact rows of what approximate indexes will be asked."""
