@@ -113,7 +113,7 @@ def quick_cases() -> tuple[Case, ...]:
 
 
 def full_cases() -> tuple[Case, ...]:
-    """Most of an hour on two cores; what does not fit into memory is left out."""
+    """All sizes, which takes long; what does not fit into memory is left out."""
     batches, asked = (1, 16, 256), (*_ASKED.items(), ("replay_kl", 10))
     cases = _cases((15_000, 150_000, 1_000_000, 10_000_000), (32, 64, 128, 512), batches, asked)
     for precision in ("float32", "bfloat16", "float16"):
