@@ -129,9 +129,9 @@ class FeatureForm:
     def features(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """The scaled features (R, F) of candidates (R,), and how far (R,) float64 itself may be off; both float64."""
         raw = self._raw(chosen)
-        return (raw - self._mean) * self._scale, torch.linalg.vector_norm(
-            (raw.abs() + self._mean.abs()) * self._scale, dim=1
-        ) * 2.0**-50
+        size = torch.linalg.vector_norm((raw.abs() + self._mean.abs()) * self._scale, dim=1)
+        # Products below float32's normal numbers may come out as 0.
+        return (raw - self._mean) * self._scale, size * 2.0**-50 + self.width * 2.0**-125
 
     def weights(self, query: Latents, actions: Tensor | None, action_weight: float) -> Tensor:
         """The scaled weights (Q, F) of queries, float64, each of unit length.
