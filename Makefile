@@ -1,8 +1,9 @@
 # All set-up and every job, in a fresh clone: Python 3.11 or newer with venv and pip is all it needs.
 PYTHON ?= python3
 BIN := .venv/bin
+SYSTEM := supertuxkart-data libegl1 libgl1 libglib2.0-0 minetest xvfb libgl1-mesa-dri
 
-.PHONY: demo test check bench bench-quick bench-gpu bench-encoder clean
+.PHONY: demo test check system worlds recorded bench bench-quick bench-gpu bench-encoder bench-memory clean
 
 demo: .venv/installed  ## the main job: record, train, remember, imagine, evaluate, report
 	$(BIN)/memworld demo
@@ -14,6 +15,16 @@ check: .venv/installed  ## formatter, linter, type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+system:  ## Debian packages of SuperTuxKart and Minetest (docs/worlds.md); as root
+	apt-get update
+	apt-get install --yes --no-install-recommends $(SYSTEM)
+
+worlds: .venv/installed  ## every world from recording to evaluation (about an hour)
+	$(BIN)/python benchmarks/worlds.py $(WORLDS)
+
+recorded: .venv/installed  ## make the small recordings that tests read
+	$(BIN)/python -m tests.recorded.make
 
 bench: .venv/installed runs  ## how fast search and imagination are
 	$(BIN)/memworld bench --json runs/bench.json --plot runs/bench.png $(BENCH)
@@ -29,6 +40,9 @@ runs:
 
 bench-encoder: .venv/installed  ## how fast the encoder is
 	$(BIN)/python benchmarks/encoder_speed.py
+
+bench-memory: .venv/installed  ## peak memory of converting and encoding 100,000 frames
+	$(BIN)/python benchmarks/bounded_memory.py
 
 clean:  ## remove the environment
 	rm -rf .venv

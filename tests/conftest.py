@@ -1,9 +1,22 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from memworld.cli import app
 from memworld.demo import demo_config
 from memworld.pipeline import RunResult, run
+
+
+@pytest.fixture
+def call() -> Callable[..., Result]:
+    """Calls the program with arguments, in this process."""
+
+    def invoke(*arguments: object) -> Result:
+        return CliRunner().invoke(app, [str(a) for a in arguments])
+
+    return invoke
 
 
 @pytest.fixture(scope="session")

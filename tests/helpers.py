@@ -4,14 +4,14 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
 
-from memworld.actions import ActionSpace
+from memworld.actions import ActionSpace, as_actions
 from memworld.datasets import DatasetInfo, EpisodeDataset
 from memworld.encoders.network import VAENetwork
 from memworld.encoders.vae import VAE, VAEConfig
@@ -25,6 +25,15 @@ Result = TypeVar("Result")
 DISCRETE = gymnasium.spaces.Discrete(4)
 
 
+def sampled_actions(space: ActionSpace, count: int, seed: int) -> Any:
+    """`count` actions that the space itself draws, put together as `as_actions` takes them."""
+    space.seed(seed)
+    drawn: list[Any] = [space.sample() for _ in range(count)]
+    if isinstance(space, gymnasium.spaces.Dict):
+        return {name: np.stack([np.asarray(action[name]) for action in drawn]) for name in space.spaces}
+    return np.stack([np.asarray(action) for action in drawn])
+
+
 def make_episode(
     rng: np.random.Generator,
     steps: int = 5,
@@ -34,8 +43,11 @@ def make_episode(
     states: int = 0,
 ) -> Episode:
     """An episode of noise; it terminates or is truncated, by chance."""
+    actions: np.ndarray
     if isinstance(space, gymnasium.spaces.Discrete):
         actions = rng.integers(space.start, space.start + space.n, steps)
+    elif not isinstance(space, gymnasium.spaces.Box):
+        actions = as_actions(sampled_actions(space, steps, int(rng.integers(2**31))), space)
     else:
         low, high = np.clip(space.low, -9, 9), np.clip(space.high, -9, 9)
         actions = np.clip(rng.uniform(low, high, (steps, *space.shape)).astype(np.float32), space.low, space.high)

@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,30 +13,69 @@ from memworld.actions import (
     ActionSpace,
     action_features,
     as_actions,
+    choice_names,
+    column_names,
     describe_actions,
+    discrete_features,
+    restore_actions,
     space_from_json,
     space_to_json,
+    stored_dtype,
+    stored_shape,
     supported_space,
 )
-from tests.helpers import one_clear_error
+from tests.helpers import one_clear_error, sampled_actions
 
 HALF_BOUNDED = Box(np.array([-1, -np.inf, 0], np.float32), np.array([1, 2, np.inf], np.float32))
 # Its own text takes several lines.
 WIDE = Box(np.linspace(-1, 0, 30, dtype=np.float32), np.ones(30, np.float32))
 
 
+MINERL = Dict(
+    {
+        "attack": Discrete(2),
+        "camera": Box(-180, 180, (2,), np.float32),
+        "hotbar": MultiDiscrete([9, 3], start=[1, -1]),
+        "speed": Box(0, 1, (), np.float64),
+    }
+)
+
+
 @pytest.mark.parametrize(
-    "space",
+    ("space", "named"),
     [
-        gymnasium.spaces.MultiDiscrete([2, 3]),
-        gymnasium.spaces.Dict({"jump": Discrete(2), "camera": WIDE}),
-        Box(0, 1, (2, 2)),
-        Box(0, 1, ()),
+        (Tuple((Discrete(2), WIDE)), "action space Tuple"),
+        (Dict({"look": Dict({"x": Discrete(2)})}), "entry 'look' of the action space, Dict"),
+        (Dict({"grid": MultiDiscrete(np.array([[2, 3]]))}), "entry 'grid'"),
+        (MultiDiscrete(np.array([[2, 3]])), "action space MultiDiscrete"),
+        (Box(0, 1, (2, 2)), "action space Box"),
+        (Box(0, 1, ()), "action space Box"),
     ],
 )
-def test_other_spaces_are_refused(space: gymnasium.Space[Any]) -> None:
-    with one_clear_error("is not supported: use Discrete or a one-dimensional Box"):
+def test_other_spaces_are_refused(space: gymnasium.Space[Any], named: str) -> None:
+    with one_clear_error(f"{named}.* is not supported: use Discrete, a one-dimensional MultiDiscrete or Box, or a"):
         supported_space(space)
+
+
+@pytest.mark.parametrize(
+    ("space", "match"),
+    [
+        (Dict({}), "has no entries"),
+        (Dict({"a=b": Discrete(2)}), "entry called 'a=b'"),
+        (Dict({"a\n": Discrete(2)}), "printable names"),
+        (Dict({"jump": Discrete(2, start=2**30)}), "'jump' .* starts at more than"),
+        (MultiDiscrete([3000, 2000]), "has 5000 actions, memworld takes at most 4096"),
+    ],
+)
+def test_spaces_that_cannot_be_stored(space: gymnasium.Space[Any], match: str) -> None:
+    with one_clear_error(match):
+        supported_space(space)
+
+
+def test_several_buttons_are_several_choices() -> None:
+    space = supported_space(MultiBinary(3))
+    assert space == MultiDiscrete([2, 2, 2])
+    assert as_actions([[0, 1, 1], [1, 0, 0]], space).tolist() == [[0, 1, 1], [1, 0, 0]]
 
 
 spaces = st.one_of(
@@ -58,6 +97,8 @@ spaces = st.one_of(
             Box(-0.1, 0.3, (2,), np.float64),
             Box(0, 255, (3,), np.uint8),
             Box(-(2**63), 2**63 - 1, (2,), np.int64),
+            MultiDiscrete([3, 1, 7], start=[0, -2, 5]),
+            MINERL,
         ]
     ),
 )
@@ -89,7 +130,7 @@ def test_more_actions_than_a_search_can_hold() -> None:
         ({"type": "Discrete", "n": 10**12, "start": 0}, "has 1000000000000 actions, memworld takes at most 4096"),
         (None, "damaged action space None"),
         ([], "damaged action space"),
-        ({"type": "Dict"}, "unknown action space .*: expected Discrete or Box"),
+        ({"type": "Tuple"}, "unknown action space .*: expected Discrete, MultiDiscrete, Box or Dict"),
         ({"type": "Discrete", "n": 4}, "damaged action space .*'start'"),
         ({"type": "Discrete", "n": 0, "start": 0}, "damaged action space"),
         ({"type": "Discrete", "n": float("inf"), "start": 0}, "damaged action space"),
@@ -100,7 +141,11 @@ def test_more_actions_than_a_search_can_hold() -> None:
         ({"type": "Box", "low": [0, 0], "high": [1], "dtype": "float32"}, "damaged action space"),
         ({"type": "Box", "low": [None], "high": [1], "dtype": "int64"}, "damaged action space"),
         ({"type": "Box", "low": [0], "high": [1], "dtype": "O"}, "damaged action space"),
-        ({"type": "Box", "low": [[0]], "high": [[1]], "dtype": "float32"}, "use Discrete or a one-dimensional Box"),
+        ({"type": "Box", "low": [[0]], "high": [[1]], "dtype": "float32"}, "is not supported"),
+        ({"type": "Dict", "spaces": []}, "damaged action space"),
+        ({"type": "Dict", "spaces": {"a": {"type": "Dict", "spaces": {}}}}, "holds a Dict in a Dict"),
+        ({"type": "MultiDiscrete", "nvec": [2, 0], "start": [0, 0]}, "damaged action space"),
+        ({"type": "MultiDiscrete", "nvec": [2, 2], "start": [0]}, "damaged action space"),
     ],
 )
 def test_a_damaged_space(value: Any, match: str) -> None:
@@ -197,3 +242,90 @@ def test_actions_are_summarised() -> None:
     summary = describe_actions(np.array([[0, 1], [1, 3]], np.float32), Box(-9, 9, (2,)))
     assert summary == {"mean": [0.5, 2.0], "std": [0.5, 1.0]}
     assert json.loads(json.dumps(summary)) == summary
+
+
+@given(space=spaces, seed=st.integers(0, 2**31 - 1))
+@settings(max_examples=60, deadline=None)
+def test_stored_and_restored(space: ActionSpace, seed: int) -> None:
+    given_actions = sampled_actions(space, 5, seed)
+    stored = as_actions(given_actions, space)
+    assert stored.shape == (5, *stored_shape(space))
+    assert stored.dtype == stored_dtype(space)
+    # Once more, from what is stored.
+    np.testing.assert_array_equal(as_actions(stored, space), stored)
+    if space == Box(-(2**63), 2**63 - 1, (2,), np.int64):
+        return  # float32 cannot hold its actions
+    restored = restore_actions(stored, space)
+    if isinstance(space, Dict):
+        assert set(restored) == set(given_actions)
+        for name, array in given_actions.items():
+            np.testing.assert_allclose(restored[name], array, rtol=1e-6, atol=1e-6)
+            assert restored[name].dtype == array.dtype
+    else:
+        np.testing.assert_allclose(restored, given_actions, rtol=1e-6, atol=1e-30)
+    one = restore_actions(stored[0], space)
+    assert space.contains(one)
+
+
+@pytest.mark.parametrize(
+    ("actions", "match"),
+    [
+        ({"attack": [1]}, "camera is missing; hotbar is missing; speed is missing"),
+        ({"attack": [1], "camera": [[0, 0]], "hotbar": [[1, 0]], "speed": [0.5], "fly": [1]}, "fly is unknown"),
+        ({"attack": [2], "camera": [[0, 0]], "hotbar": [[1, 0]], "speed": [0.5]}, "action 2 of 'attack' is outside"),
+        ({"attack": [1], "camera": [[0, 181]], "hotbar": [[1, 0]], "speed": [0.5]}, "of 'camera' is outside"),
+        ({"attack": [1], "camera": [[0, 0]], "hotbar": [[0, 0]], "speed": [0.5]}, "action 0 of 'hotbar'.*use 1 to 9"),
+        ({"attack": [0.5], "camera": [[0, 0]], "hotbar": [[1, 0]], "speed": [0.5]}, "takes integers.*'attack'"),
+        ({"attack": [1], "camera": [[0]], "hotbar": [[1, 0]], "speed": [0.5]}, "'camera' has shape"),
+        ({"attack": [1, 0], "camera": [[0, 0]], "hotbar": [[1, 0]], "speed": [0.5]}, "entries of several lengths"),
+        ({"attack": [1], "camera": [[0, np.nan]], "hotbar": [[1, 0]], "speed": [0.5]}, "'camera' hold NaN"),
+        ([[0.5, 0, 0, 1, 0, 0]], "action 'attack' is no whole number"),
+        ([[1, 0, 0]], "asks for \\(..., 6\\)"),
+    ],
+)
+def test_actions_of_several_entries_that_are_wrong(actions: Any, match: str) -> None:
+    with one_clear_error(match):
+        as_actions(actions, MINERL)
+
+
+def test_features_of_a_mixed_action() -> None:
+    # attack 2, camera 2, hotbar 9 + 3, speed 1
+    assert discrete_features(MINERL).tolist() == [True] * 2 + [False] * 2 + [True] * 12 + [False]
+    base = {"attack": 0, "camera": [0.0, 0.0], "hotbar": [1, 0], "speed": 0.0}
+    changes: list[tuple[dict[str, Any], float]] = [
+        ({}, 0.0),
+        ({"attack": 1}, 1.0),
+        ({"hotbar": [2, 1]}, 2.0),
+        ({"camera": [90.0, 0.0]}, 0.25),
+        ({"speed": 1.0}, 4.0),
+    ]
+    rows = np.stack([as_actions({**base, **change}, MINERL) for change, _ in changes])
+    features = action_features(rows, MINERL)
+    distances = ((features - features[0]) ** 2).sum(1)
+    np.testing.assert_allclose(distances, [expected for _, expected in changes], rtol=1e-6)
+
+
+def test_columns_and_choices_have_names() -> None:
+    assert column_names(MINERL) == ("attack", "camera_0", "camera_1", "hotbar_0", "hotbar_1", "speed")
+    assert column_names(Discrete(3)) == ("action",)
+    assert column_names(MultiDiscrete([2, 2]), ("left", "right")) == ("left", "right")
+    space = Dict({"place": Discrete(2), "jump": Discrete(2)})
+    assert choice_names(space, ("place=none", "place=dirt")) == {"place": ("none", "dirt")}
+    for names, match in (
+        (("place=none",), "1 names for the 2 choices of place"),
+        (("place=none", "place=none"), "each once"),
+        (("dirt",), "is not of the form part=choice"),
+        (("fly=yes",), "Discrete part"),
+    ):
+        with one_clear_error(match):
+            choice_names(space, names)
+
+
+def test_a_mixed_action_is_summarised_by_entry() -> None:
+    rows = as_actions(
+        {"attack": [0, 1], "camera": [[0, 1], [2, 3]], "hotbar": [[1, 0], [1, -1]], "speed": [0, 1]}, MINERL
+    )
+    found = describe_actions(rows, MINERL)
+    assert found["attack"] == {"0": 1, "1": 1}
+    assert found["hotbar"] == {"0": {str(i): 2 * (i == 1) for i in range(1, 10)}, "1": {"-1": 1, "0": 1, "1": 0}}
+    assert (found["camera"]["mean"], found["speed"]["mean"]) == ([1.0, 2.0], [0.5])

@@ -8,6 +8,7 @@ import memworld
 PIPELINE = [
     "errors",
     "storage",
+    "extras",
     "stored_frames",
     "actions",
     "episodes",

@@ -15,6 +15,7 @@ from memworld.episodes import Episode
 from tests.helpers import DISCRETE, assert_same_episode, make_dataset, make_episode, one_clear_error
 
 BOX = gymnasium.spaces.Box(-1, 1, (2,))
+DICT = gymnasium.spaces.Dict({"jump": gymnasium.spaces.Discrete(2), "camera": BOX})
 # Its own text takes several lines.
 WIDE = gymnasium.spaces.Box(np.linspace(-1, 0, 30, dtype=np.float32), np.ones(30, np.float32))
 
@@ -38,7 +39,7 @@ def test_frame_shapes_that_cannot_be(shape: Any) -> None:
 
 def test_info_of_an_unsupported_action_space() -> None:
     with one_clear_error("is not supported"):
-        DatasetInfo((8, 8, 3), gymnasium.spaces.MultiBinary(3))  # type: ignore[arg-type]
+        DatasetInfo((8, 8, 3), gymnasium.spaces.Text(3))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("space", [DISCRETE, BOX, WIDE])
@@ -56,7 +57,8 @@ def test_info_goes_through_json(space: Any) -> None:
     [
         (DISCRETE, ("left", "right"), r"2 action names for Discrete\(4\), which has 4 to name: name all or none"),
         (DISCRETE, tuple("abcde"), "5 action names"),
-        (BOX, ("x", "y"), "2 action names for Box.*, which has 0 to name"),
+        (BOX, ("x",), "1 action names for Box.*, which has 2 to name"),
+        (DICT, ("jump", "camera"), "is not of the form part=choice"),
     ],
 )
 def test_actions_are_named_all_or_not_at_all(space: Any, names: tuple[str, ...], match: str) -> None:

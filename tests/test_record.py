@@ -114,7 +114,7 @@ def test_the_seed_decides(pong: World, tmp_path: Path) -> None:
     assert once.keys() != other.keys()  # ids name the seed, so that data sets can be joined
 
 
-@pytest.mark.parametrize("world", ["atari/seaquest"])
+@pytest.mark.parametrize("world", ["atari/adventure"])
 def test_a_world_without_states(world: str, tmp_path: Path) -> None:
     dataset = record(open_world(world), "random", tmp_path, episodes=1, max_steps=5)
     assert dataset[0].states is None

@@ -2,7 +2,8 @@
 
 The public names, in the order in which data travels:
 
-    episodes    Episode, DatasetInfo, EpisodeDataset, open_dataset, record, open_world, World
+    episodes    Episode, DatasetInfo, EpisodeDataset, ReadOptions, open_dataset, convert, record,
+                open_world, World
     encoder     Encoder, VAEConfig, TrainingConfig, train_vae, open_encoder
     memory      Memory, remember, open_memory, save_memory, inspect_memory
     world       WorldModel, DynamicsConfig, Prediction, Rollout, Citation
@@ -22,7 +23,8 @@ from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.protocol import evaluate
-from memworld.formats import open_dataset
+from memworld.formats import ReadOptions, open_dataset
+from memworld.formats.convert import convert
 from memworld.gaussian import Latents
 from memworld.imagine import Citation, Prediction, Rollout
 from memworld.inspection import inspect_memory
@@ -47,12 +49,14 @@ __all__ = [
     "Memory",
     "MemworldError",
     "Prediction",
+    "ReadOptions",
     "Rollout",
     "TrainingConfig",
     "VAEConfig",
     "World",
     "WorldModel",
     "__version__",
+    "convert",
     "evaluate",
     "inspect_memory",
     "open_dataset",

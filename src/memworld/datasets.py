@@ -9,7 +9,16 @@ from typing import Any, overload
 
 import gymnasium
 
-from memworld.actions import ActionSpace, as_actions, space_from_json, space_to_json, supported_space
+from memworld.actions import (
+    ActionSpace,
+    as_actions,
+    choice_names,
+    nameable,
+    space_from_json,
+    space_to_json,
+    stored_shape,
+    supported_space,
+)
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.storage import check_name, one_line
@@ -21,10 +30,11 @@ class DatasetInfo:
 
     Attributes:
         observation_shape: (H, W, C) of every frame.
-        action_space: `Discrete` or a one-dimensional `Box`.
+        action_space: see `actions.supported_space`.
         world: name of the world that they were recorded in, "" if unknown.
         state_names: names of the S columns of `Episode.states`; empty if there are none.
-        action_names: names of discrete actions in order; empty if unknown.
+        action_names: names of the actions of a `Discrete` in order, of the columns of a
+            `MultiDiscrete` or `Box`, or of choices in a `Dict`, each as "part=choice"; empty if unknown.
 
     Raises:
         MemworldError: an unsupported shape or space, a name that cannot be printed, or names of some
@@ -38,7 +48,7 @@ class DatasetInfo:
     action_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        supported_space(self.action_space)
+        object.__setattr__(self, "action_space", supported_space(self.action_space))
         try:
             # Lists and NumPy's integers would equal no other info, and go into no JSON.
             shape = tuple(map(operator.index, self.observation_shape))
@@ -53,8 +63,9 @@ class DatasetInfo:
             # They come from files, and go to the terminal, which obeys control characters.
             if not isinstance(text, str) or not text.isprintable():
                 raise MemworldError(f"name {text!r} of a world, state or action cannot be printed: use plain text")
-        actions = int(self.action_space.n) if isinstance(self.action_space, gymnasium.spaces.Discrete) else 0
-        if self.action_names and len(self.action_names) != actions:
+        if isinstance(self.action_space, gymnasium.spaces.Dict):
+            choice_names(self.action_space, self.action_names)
+        elif self.action_names and len(self.action_names) != (actions := nameable(self.action_space)):
             raise MemworldError(
                 f"{len(self.action_names)} action names for {one_line(self.action_space)}, which has {actions} to "
                 "name: name all or none"
@@ -105,8 +116,8 @@ class DatasetInfo:
             )
         try:
             actions = as_actions(episode.actions, self.action_space)
-            if actions.shape[1:] != self.action_space.shape:
-                asked = ", ".join(["T", *map(str, self.action_space.shape or ())])
+            if actions.shape[1:] != stored_shape(self.action_space):
+                asked = ", ".join(["T", *map(str, stored_shape(self.action_space))])
                 raise MemworldError(
                     f"actions have shape {actions.shape}, {one_line(self.action_space)} asks for ({asked})"
                 )

@@ -28,7 +28,7 @@ def demo_config(world: str = "pong", seed: int = 0, quick: bool = False) -> RunC
     opened = open_world(world)
     if "demonstrator" not in opened.policies:
         raise MemworldError(
-            f"{world} has no demonstrator: use pong or freeway, or `memworld record` with your own policy"
+            f"{world} has no demonstrator: use another of `memworld worlds`, or `memworld record` with your own policy"
         )
     config = RunConfig(
         RecordingConfig(world=opened.name),

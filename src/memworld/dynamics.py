@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-import gymnasium
-
-from memworld.actions import ActionSpace
+from memworld.actions import ActionSpace, discrete_features
 from memworld.aggregate import RULES
 from memworld.errors import MemworldError, lookup
 from memworld.gaussian import DISTANCES
 from memworld.retrieve import STRATEGIES
-from memworld.search import Conditioning
+from memworld.search import CONDITIONINGS, Conditioning
 
 
 @dataclass(frozen=True)
@@ -22,10 +20,11 @@ class DynamicsConfig:
         k: rows to retrieve; does not apply to `rollout`, which takes one per episode.
         rule: how successors become a prediction, a name in `aggregate.RULES`.
         delta: predict the current latent plus the retrieved change, rather than the retrieved place.
-        conditioning: whether rows must have the asked action: `none` (the paper's tables), `hard` or
-            `soft`. None takes `hard` where actions are `Discrete`, `soft` where they are a `Box`.
-        action_weight: of `soft`: how many typical neighbour distances a unit of squared difference
-            costs, which is one other action (`Discrete`) or half the range of one dimension (`Box`).
+        conditioning: whether rows must have the asked action: `none` (the paper's tables), `hard`,
+            `soft`, or `mixed`, which is hard on discrete choices and soft on continuous numbers. None
+            takes `hard` where all of an action is discrete, `soft` where nothing is, else `mixed`.
+        action_weight: of `soft` and `mixed`: how many typical neighbour distances a unit of squared difference
+            costs, which is one other choice or half the range of one continuous dimension.
             None takes 1.
 
     Raises:
@@ -46,8 +45,8 @@ class DynamicsConfig:
             lookup(DISTANCES, self.metric, "metric")
         if self.rule is not None:
             lookup(RULES, self.rule, "rule")
-        if self.conditioning not in (None, "none", "hard", "soft"):
-            raise MemworldError(f"unknown conditioning {self.conditioning!r}: use none, hard or soft")
+        if self.conditioning is not None and self.conditioning not in CONDITIONINGS:
+            raise MemworldError(f"unknown conditioning {self.conditioning!r}: use {', '.join(CONDITIONINGS)}")
         if self.k is not None and (not isinstance(self.k, int) or self.k < 1):
             raise MemworldError(f"k must be a whole number from 1, got {self.k}")
         if self.k is not None and self.strategy == "rollout":
@@ -64,9 +63,10 @@ class DynamicsConfig:
             MemworldError: an action weight where conditioning turns out not to be `soft`.
         """
         own = STRATEGIES[self.strategy]
-        discrete = isinstance(space, gymnasium.spaces.Discrete)
-        conditioning: Conditioning = self.conditioning or ("hard" if discrete else "soft")
-        if self.action_weight is not None and conditioning != "soft":
+        discrete = discrete_features(space)
+        own_way: Conditioning = "hard" if discrete.all() else "mixed" if discrete.any() else "soft"
+        conditioning = own_way if self.conditioning in (None, "mixed") else self.conditioning
+        if self.action_weight is not None and conditioning not in ("soft", "mixed"):
             raise MemworldError(f"action_weight belongs to soft conditioning, not to {conditioning}: leave it out")
         return ResolvedDynamics(
             self.strategy,

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memworld.actions import action_features
+from memworld.actions import action_features, discrete_features
 from memworld.datasets import DatasetInfo, EpisodeEntry
 from memworld.encoders import Encoder, check_not_collapsed
 from memworld.episodes import Episode
@@ -57,6 +57,7 @@ class Rows:
     Attributes:
         latents: (N, D) float32.
         actions: (N, A) float64 features of each row's action; zeros in an episode's last row.
+        discrete: (A,) bool, which of these features belong to discrete choices.
         rewards: (N,) float32, 0 in an episode's last row.
         terminations: (N,) bool, false in an episode's last row.
         episodes: (N,) int64, index into `Memory.episodes`.
@@ -66,6 +67,7 @@ class Rows:
 
     latents: Latents
     actions: Tensor
+    discrete: Tensor
     rewards: Tensor
     terminations: Tensor
     episodes: Tensor
@@ -291,6 +293,7 @@ def _lay_out(episodes: Sequence[MemoryEpisode], info: DatasetInfo) -> Rows:
     return Rows(
         latents=concatenate([e.latents for e in episodes]),
         actions=torch.from_numpy(actions),
+        discrete=torch.from_numpy(discrete_features(info.action_space)),
         rewards=torch.from_numpy(np.concatenate([padded(e.rewards) for e in episodes])),
         terminations=torch.from_numpy(np.concatenate([padded(e.terminations) for e in episodes])),
         episodes=torch.from_numpy(np.repeat(np.arange(len(episodes)), lengths)),

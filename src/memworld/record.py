@@ -14,12 +14,12 @@ import gymnasium
 import numpy as np
 from tqdm import tqdm
 
-from memworld.actions import ActionSpace, as_actions, supported_space
+from memworld.actions import ActionSpace, as_actions, restore_actions, stored_shape, supported_space
 from memworld.datasets import DatasetInfo, EpisodeDataset
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
-from memworld.formats.npz import INDEX, KIND, NpzWriter, is_data_set, open_npz
-from memworld.storage import OnExisting, locked, one_line, prepare_folder
+from memworld.formats import FORMATS, ReadOptions, find_writer
+from memworld.storage import OnExisting, one_line
 from memworld.worlds import World
 from memworld.worlds.policies import Policy, PolicyFactory, check_skill, random_policy, skilled
 
@@ -45,13 +45,15 @@ def record(
     seed: int = 0,
     skills: Sequence[float] = (1.0,),
     random_start: int = 30,
+    format: str = "npz",
     on_existing: OnExisting = "error",
     progress: bool = False,
 ) -> EpisodeDataset:
-    """Play episodes and write them in the npz format, one at a time.
+    """Play episodes and write them, one at a time.
 
     An interrupt keeps the finished episodes, and `on_existing="resume"` then makes those that an
-    uninterrupted run would have made: each depends on `seed` and its number only.
+    uninterrupted run would have made, in a world that is `repeatable`: each depends on `seed` and its
+    number only.
 
     Args:
         world: where to play.
@@ -65,6 +67,7 @@ def record(
             share `1 - skill` of the play by random actions that are held for several steps.
         random_start: play up to this many steps of held random actions before recording begins; how
             many is drawn for each episode.
+        format: name of a format in `formats.FORMATS` that can be written.
         on_existing: what to do if `output` holds something, see `storage.prepare_folder`; `overwrite`
             removes it when the first new episode has been played.
         progress: show a progress bar with each episode's return.
@@ -88,23 +91,17 @@ def record(
     def plan(index: int) -> "_Plan":
         return _Plan.draw(index, seed, cycle[index % len(cycle)], random_start, settings)
 
+    make_writer, folder = find_writer(format), Path(output)
     env = world.make()
-    folder = Path(output)
     with contextlib.ExitStack() as held:
         held.callback(env.close)
         info = _dataset_info(world, env)
-        if locked_before := folder.is_dir():
-            held.enter_context(locked(folder))
         played: list[Episode] = []
-        if on_existing == "overwrite":
+        if on_existing == "overwrite" and FORMATS[format].found(folder):
             # The old episodes stay until world and policy have proved to work.
-            if not is_data_set(folder):
-                prepare_folder(folder, on_existing, INDEX, KIND)  # which refuses what others made
             played.append(info.check(_play(env, world, factory, plan(0), max_steps)))
-        writer = NpzWriter(output, info, on_existing)
-        if not locked_before:
-            held.enter_context(locked(folder))
-        stored = open_npz(output).entries
+        writer = held.enter_context(make_writer(folder, info, on_existing))
+        stored = writer.entries
         for index, entry in enumerate(stored):
             _check_resumable(output, entry.id, entry.source, plan(index))
         if len(stored) > episodes:
@@ -120,7 +117,7 @@ def record(
                 _log.info("recorded %s: %d steps, return %g", episode.id, len(episode), gained)
                 bar.set_postfix({"return": gained, "steps": len(episode)}, refresh=False)
                 bar.update()
-    return open_npz(output)
+    return FORMATS[format].open(folder, ReadOptions())
 
 
 def load_policy(spec: str) -> Policy:
@@ -232,7 +229,7 @@ def _play(
     """Play one episode."""
     space = supported_space(env.action_space)
     start_rng, policy_rng = plan.rng.spawn(2)
-    observation, info = _random_start(env, space, start_rng, plan)
+    observation, info = _random_start(env, world, space, start_rng, plan)
     policy = factory(space, policy_rng, plan.skill)
     observations, states = [np.array(observation)], [_state(world, info)]
     actions: list[np.ndarray] = []
@@ -247,8 +244,7 @@ def _play(
                 f"({type(error).__name__}: {one_line(error)}): correct it; the episodes before are kept"
             ) from error
         action = _check_action(chosen, space, plan, len(actions))
-        # With [()] an integer is a scalar again, which every environment takes.
-        observation, reward, terminated, truncated, info = env.step(action[()])
+        observation, reward, terminated, truncated, info = env.step(restore_actions(action, space))
         observations.append(np.array(observation))
         states.append(_state(world, info))
         actions.append(action)
@@ -268,11 +264,12 @@ def _play(
 
 
 def _random_start(
-    env: gymnasium.Env[np.ndarray, Any], space: ActionSpace, rng: np.random.Generator, plan: _Plan
+    env: gymnasium.Env[np.ndarray, Any], world: World, space: ActionSpace, rng: np.random.Generator, plan: _Plan
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Reset and take the random steps before the recording; a game that ends in them starts over."""
     observation, info = env.reset(seed=plan.env_seed)
-    chance = skilled(random_policy)(space, rng, 0.0)
+    # The world's own chance, where it has one: not everywhere are all actions as likely.
+    chance = world.policies.get("random", skilled(random_policy))(space, rng, 0.0)
     for _ in range(plan.start):
         observation, _, terminated, truncated, info = env.step(chance(observation, info))
         if terminated or truncated:
@@ -292,8 +289,8 @@ def _check_action(action: Any, space: ActionSpace, plan: _Plan, step: int) -> np
     """
     try:
         stored = as_actions(action, space)
-        if stored.shape != space.shape:
-            raise MemworldError(f"it has shape {stored.shape}, one action of {space} has {space.shape}")
+        if stored.shape != stored_shape(space):
+            raise MemworldError(f"it has shape {stored.shape}, one action of {space} has {stored_shape(space)}")
     except (MemworldError, ValueError) as error:
         raise MemworldError(
             f"policy {plan.source['policy']} returned a bad action at step {step} of episode {plan.id}: {error}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from memworld.actions import ActionSpace, action_parts
 from memworld.datasets import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.imagine import Mode, Rollout
@@ -85,8 +86,7 @@ def check_same_world(memory: Memory, dataset: EpisodeDataset) -> None:
         # Of data made by hand the world may not be known, and the actions only as far as they go.
         "world": bool(kept.world and given.world) and kept.world != given.world,
         "observation_shape": kept.observation_shape != given.observation_shape,
-        "action_space": (type(kept.action_space), kept.action_space.shape)
-        != (type(given.action_space), given.action_space.shape),
+        "action_space": _kind(kept.action_space) != _kind(given.action_space),
     }
     for name, differ in differs.items():
         if differ:
@@ -101,6 +101,11 @@ def check_same_world(memory: Memory, dataset: EpisodeDataset) -> None:
                 f"episode {entry.id} of the data set is not the one that the memory holds under this id (length or "
                 "source differ): give the data that was remembered, or rename the episode"
             )
+
+
+def _kind(space: ActionSpace) -> list[tuple[str, type, int]]:
+    """What two action spaces must share; of data made by hand, not all choices may have been seen."""
+    return [(part.name, type(part.space), part.columns.stop) for part in action_parts(space)]
 
 
 def check_picture(path: Path) -> None:

@@ -1,6 +1,7 @@
 """THE CORE: a world model whose dynamics is a search in memory."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memworld.actions import action_features, as_actions
+from memworld.actions import action_features, as_actions, stored_shape
 from memworld.aggregate import RULES, Successors, as_changes
 from memworld.dynamics import DynamicsConfig, ResolvedDynamics
 from memworld.encoders import Encoder, open_encoder
@@ -164,7 +165,8 @@ class WorldModel:
         Args:
             observations: uint8 (H, W, C) or (B, H, W, C) frames, or (B, D) latents. A single one
                 serves all action sequences.
-            actions: (B, T) for `Discrete`, (B, T, A) for `Box`; a single sequence may leave B out.
+            actions: (B, T) for `Discrete`, (B, T, A) for others, for a `Dict` also a mapping with an array
+                for every entry; a single sequence may leave B out.
             mode: `requery` searches at every step; `follow` walks the first search's rows on, heeds
                 later actions only under `hard` conditioning, and searches again where no row is left.
             seed: of all sampling.
@@ -201,20 +203,23 @@ class WorldModel:
     def retrieve(self, state: Latents, actions: Tensor) -> Matches:
         """Search memory for rows like `state` (B, D), under action features (B, A)."""
         dynamics = self.dynamics
-        unit = self.support.typical if dynamics.conditioning == "soft" else 0.0
+        unit = self.support.typical if dynamics.conditioning in ("soft", "mixed") else 0.0
         query = Query(state, actions, dynamics.conditioning, dynamics.action_weight * unit)
         return STRATEGIES[dynamics.strategy].search(self.index, query, dynamics.k)
 
     def follow(self, matches: Matches, actions: Tensor) -> Matches:
         """The rows one step later in their own episodes, under action features (B, A).
 
-        -1 where that row has no successor or, under `hard` conditioning, another action.
+        -1 where that row has no successor or another action than conditioning admits.
         """
         rows = self.memory.rows
         later = matches.rows.clamp(min=0) + 1
         walks_on = matches.found & rows.has_successor[later]
-        if self.dynamics.conditioning == "hard":
-            walks_on &= (rows.actions[later] == actions[:, None]).all(2)
+        if self.dynamics.conditioning in ("hard", "mixed"):
+            same = rows.actions[later] == actions[:, None]
+            if self.dynamics.conditioning == "mixed":
+                same |= ~rows.discrete
+            walks_on &= same.all(2)
         return Matches(
             torch.where(walks_on, later, -1),
             torch.where(walks_on, matches.distances, torch.inf),
@@ -267,7 +272,7 @@ class WorldModel:
             if self._kind == "approximate":
                 self._index = ApproximateIndex.of(rows, self.dynamics.metric)
             else:
-                by_action = self.dynamics.conditioning == "hard"
+                by_action = self.dynamics.conditioning in ("hard", "mixed")
                 self._index = ExactIndex.of(rows, self.dynamics.metric, by_action, self._device.type)
             self._support = calibrate(self._index, rows)
             self._indexed = rows
@@ -284,25 +289,29 @@ class WorldModel:
         """B actions, or one for all, to checked features (B, A)."""
         space = self.memory.info.action_space
         stored = as_actions(actions, space)
-        stored = stored if stored.ndim == 1 + len(space.shape or ()) else stored[None]
-        if len(stored) not in (1, batch) or stored.ndim != 1 + len(space.shape or ()):
+        own = len(stored_shape(space))
+        stored = stored if stored.ndim == 1 + own else stored[None]
+        if len(stored) not in (1, batch) or stored.ndim != 1 + own:
             raise MemworldError(f"actions have shape {stored.shape}: give one per state ({batch}), or one for all")
         return torch.from_numpy(action_features(stored, space)).expand(batch, -1)
 
     def _sequences(self, actions: Any) -> Tensor:
-        """(T,) or (B, T) actions, with a trailing A for `Box`, to checked features (B, T, F)."""
+        """(T,) or (B, T) actions, in any form of `as_actions`, to checked features (B, T, F)."""
         space = self.memory.info.action_space
-        try:
-            array = np.asarray(actions)
-        except ValueError as error:
-            raise MemworldError("action sequences differ in length: imagine them one by one") from error
-        if array.size == 0:
+        if not isinstance(actions, Mapping):
+            try:
+                actions = np.asarray(actions)
+            except ValueError as error:
+                raise MemworldError("action sequences differ in length: imagine them one by one") from error
+            if actions.size == 0:
+                raise MemworldError("horizon is 0: give at least one action")
+        stored = as_actions(actions, space)
+        if stored.size == 0:
             raise MemworldError("horizon is 0: give at least one action")
-        stored = as_actions(array, space)
-        own = len(space.shape or ())
+        own = len(stored_shape(space))
         if stored.ndim == 1 + own:
             stored = stored[None]
         if stored.ndim != 2 + own:
-            raise MemworldError(f"actions have shape {array.shape}: give (T,) or (B, T){', A' if own else ''}")
+            raise MemworldError(f"actions have shape {stored.shape}: give (T,) or (B, T){', A' if own else ''}")
         flat = action_features(stored.reshape(-1, *stored.shape[2:]), space)
         return torch.from_numpy(flat).reshape(*stored.shape[:2], -1)

@@ -203,6 +203,9 @@ def test_an_interrupted_append_loses_only_its_episode(
             writer.append(dataset[1])
 
     assert writer.ids == open_npz(tmp_path).ids == ("e0",)
+    with one_clear_error("another memworld is writing"):
+        write_npz(dataset, tmp_path, "resume")
+    writer.close()
     assert (tmp_path / "episodes/e1.npz").exists() == (step == "index")
     assert_same_dataset(write_npz(dataset, tmp_path, "resume"), dataset)
 
@@ -236,7 +239,7 @@ def put_episode(name: str, new: Any) -> Callable[[dict[str, Any]], Any]:
         (drop("world"), "KeyError: 'world'"),
         (put("observation_shape", [8, 8]), "dataset.json is damaged"),
         (put("observation_shape", [8, 8, float("inf")]), "dataset.json is damaged"),
-        (put("action_space", {"type": "Dict"}), "unknown action space"),
+        (put("action_space", {"type": "Tuple"}), "unknown action space"),
         (put("episodes", 3), "dataset.json is damaged"),
         (put("episodes", [1]), "dataset.json is damaged"),
         (put_episode("id", "../evil"), "'../evil' cannot be a file name"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from memworld.datasets import DatasetInfo
+from memworld.formats import ReadOptions, open_dataset
 from memworld.formats.npz import open_npz
 from tests.formats.arrays import arrays_of
 from tests.helpers import one_clear_error
@@ -62,9 +63,9 @@ def test_opening_by_hand_reads_the_frames_of_the_first_file_only(tmp_path: Path,
         ({"rewards": None}, "no array 'rewards' among"),
         ({"actions": None}, "no array 'actions' among"),
         ({"actions": np.zeros(0, np.int64)}, "has no actions"),
-        ({"actions": np.array(3)}, r"expected integers \(T,\) or floats \(T, A\)"),
-        ({"actions": np.zeros((5, 2), np.int64)}, r"expected integers \(T,\) or floats \(T, A\)"),
-        ({"actions": np.zeros((5, 0), np.float32)}, r"expected integers \(T,\) or floats \(T, A\)"),
+        ({"actions": np.array(3)}, r"expected integers \(T,\) or \(T, A\), or floats \(T, A\)"),
+        ({"actions": np.zeros((5, 0), np.int64)}, r"expected integers \(T,\) or \(T, A\), or floats \(T, A\)"),
+        ({"actions": np.zeros((5, 0), np.float32)}, r"expected integers \(T,\) or \(T, A\), or floats \(T, A\)"),
         ({"actions": np.array([0, 1, -1, 0, 0])}, "number them from 0"),
         ({"actions": np.array([0, 1, 2, 2147483646, 0])}, "of 0 to 2147483646: number them .* to at most 4095"),
         ({"actions": np.array([0, 1, 2, 2**63, 0], np.uint64)}, "number them from 0"),
@@ -72,7 +73,9 @@ def test_opening_by_hand_reads_the_frames_of_the_first_file_only(tmp_path: Path,
         ({"actions": np.array([{}] * 5)}, "Object arrays cannot be loaded"),
         ({"observations": np.full((6, 8, 8, 3), np.nan)}, "float64 with NaN: frames must be uint8"),
         ({"observations": np.ones((6, 8, 8, 3), np.float32)}, "float32: frames must be uint8"),
-        ({"observations": np.zeros((5, 8, 8, 3), np.uint8)}, r"5 observations and 5 actions: T actions need T\+1 obs"),
+        ({"observations": np.zeros((7, 8, 8, 3), np.uint8)}, r"7 observations and 5 actions: T actions need T\+1 obs"),
+        ({"observations": np.zeros((5, 8, 8, 3), np.uint8), "states": np.zeros((6, 2))}, "6 states and 5 actions"),
+        ({"observations": np.zeros((1, 8, 8, 3), np.uint8), "actions": np.zeros(1, np.int64)}, "one frame for its"),
         ({"observations": np.zeros((4001, 8, 8, 3), np.uint8)}, "4001 observations and 5 actions"),
         ({"observations": np.zeros((6, 8, 8), np.uint8)}, r"expected \(T\+1, H, W, C\)"),
         ({"rewards": np.zeros(4)}, "4 rewards and 5 actions: T actions need T rewards"),
@@ -95,6 +98,8 @@ def test_bad_arrays_by_hand(tmp_path: Path, rng: np.random.Generator, changes: d
         (np.zeros(5, np.int64), np.zeros((5, 1))),
         (np.zeros((5, 1)), np.zeros(5, np.int64)),
         (np.zeros((5, 1)), np.zeros((5, 2))),
+        (np.zeros((5, 1), np.int64), np.zeros(5, np.int64)),
+        (np.zeros((5, 1), np.int64), np.zeros((5, 1))),
     ],
 )
 def test_files_by_hand_that_disagree(tmp_path: Path, rng: np.random.Generator, first: Any, second: Any) -> None:
@@ -115,3 +120,36 @@ def test_nothing_there(tmp_path: Path) -> None:
         open_npz(tmp_path / "nowhere")
     with one_clear_error("holds neither dataset.json nor .npz files"):
         open_npz(tmp_path)
+
+
+def paired(rng: np.random.Generator) -> dict[str, Any]:
+    """What the paper's published code saves: as many frames as actions, and nothing else."""
+    return {
+        "observations": rng.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8),
+        "actions": np.array([3, 0, 1, 2, 0, 5]),
+        "rewards": np.arange(6.0),
+    }
+
+
+def test_as_many_frames_as_actions(tmp_path: Path, rng: np.random.Generator) -> None:
+    arrays = paired(rng)
+    np.savez_compressed(tmp_path / "race_0.npz", **arrays)
+    before = open_dataset(tmp_path)
+    assert (before.info.action_space, before.steps) == (gymnasium.spaces.Discrete(6), 5)
+    np.testing.assert_array_equal(before[0].observations, arrays["observations"])
+    # An action was taken in the frame of its own row; the last one led to nothing that was saved.
+    assert (before[0].actions.tolist(), before[0].rewards.tolist()) == ([3, 0, 1, 2, 0], [0, 1, 2, 3, 4])
+    assert before[0].truncations.tolist() == [False] * 4 + [True]
+    after = open_dataset(tmp_path, ReadOptions(frame_after_action=True))
+    np.testing.assert_array_equal(after[0].observations, arrays["observations"])
+    # The frame of an action's row is what it led to, so the second action was taken in the first frame.
+    assert (after[0].actions.tolist(), after[0].rewards.tolist()) == ([0, 1, 2, 0, 5], [1, 2, 3, 4, 5])
+
+
+def test_whole_numbers_side_by_side_are_a_choice_each(tmp_path: Path, rng: np.random.Generator) -> None:
+    np.savez(tmp_path / "a.npz", **arrays_of(rng, actions=np.array([[0, 1]] * 5)))
+    np.savez(tmp_path / "b.npz", **arrays_of(rng, actions=np.array([[2, 0]] * 5)))
+    dataset = open_npz(tmp_path)
+    assert dataset.info.action_space == gymnasium.spaces.MultiDiscrete([3, 2])
+    assert dataset[1].actions.tolist() == [[2, 0]] * 5
+    assert dataset[1].actions.dtype == np.int64

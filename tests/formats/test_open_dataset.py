@@ -31,8 +31,9 @@ def test_one_error_lists_what_was_looked_for(tmp_path: Path) -> None:
     (tmp_path / "file.txt").write_text("text")
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "nowhere", tmp_path / "nowhere.npz", tmp_path / "file.txt", tmp_path / "empty", "a/b-v0"):
-        looked_for = r"no data set at .* \(dataset.json\), .npz files, .*data/metadata.json.* of that id in .*root"
-        with one_clear_error(looked_for):
+        here = "nothing is there" if "nowhere" in str(path) or path == "a/b-v0" else "what is there is none of them"
+        reads = "memworld reads LeRobot v3; MineRL.*; Minari.*; video.*; npz.*; and local Minari sets .*root"
+        with one_clear_error(rf"no data set at .* \({here}\): {reads}"):
             open_dataset(path)
 
 

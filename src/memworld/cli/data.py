@@ -1,22 +1,46 @@
-"""Commands about episodes: worlds, record, inspect."""
+"""Commands about episodes: worlds, record, convert, inspect."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from memworld.cli.app import app
-from memworld.cli.options import Output, Overwrite, Quiet, Resume, Seed, on_existing
+from memworld.cli.options import (
+    Camera,
+    FrameAfterAction,
+    Output,
+    Overwrite,
+    Quiet,
+    Resume,
+    Seed,
+    Size,
+    To,
+    on_existing,
+    read_options,
+)
+from memworld.errors import MemworldError
 
 
 @app.command()
-def worlds() -> None:
-    """List the worlds that episodes can be recorded in."""
-    from memworld.worlds import world_names
+def worlds(
+    as_json: Annotated[bool, typer.Option("--json", help="Also what is missing, as JSON.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also the Atari games that have no demonstrator.")] = False,
+) -> None:
+    """List the worlds that episodes can be recorded in, and whether they can run here."""
+    from memworld.worlds import availability
 
-    for name in world_names():
-        typer.echo(name)
+    listed = availability()
+    if as_json:
+        typer.echo(json.dumps([asdict(world) for world in listed], indent=2))
+        return
+    shown = [world for world in listed if every or not world.name.startswith("atari/")]
+    for world in shown:
+        typer.echo(f"{world.name:<36} {world.simulator if world.runs else f'needs {world.missing[0]}'}")
+    if len(shown) < len(listed):
+        typer.echo(f"and {len(listed) - len(shown)} more Atari games: memworld worlds --all")
 
 
 @app.command()
@@ -33,6 +57,7 @@ def record(
         typer.Option("--skill", help="In [0, 1]; give several and episodes take them in turn [default: 1.0]."),
     ] = None,
     random_start: Annotated[int, typer.Option("--random-start", help="Most random steps before an episode.")] = 30,
+    to: To = "npz",
     seed: Seed = 0,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -51,6 +76,7 @@ def record(
         seed=seed,
         skills=tuple(skill or (1.0,)),
         random_start=random_start,
+        format=to,
         on_existing=on_existing(resume, overwrite),
         progress=not quiet,
     )
@@ -58,25 +84,78 @@ def record(
 
 
 @app.command()
-def inspect(
-    path: Annotated[Path, typer.Argument(help="Folder of a memory or of recorded episodes.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+def convert(
+    source: Annotated[Path, typer.Argument(help="Recorded episodes in a format that memworld reads.")],
+    output: Output,
+    to: To = "npz",
+    size: Size = None,
+    camera: Camera = None,
+    frame_after_action: FrameAfterAction = False,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out episodes that cannot be read, and name them.")
+    ] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Say what a memory, or a data set, holds."""
-    from memworld.inspection import inspect_path
+    """Write recorded episodes in another format, or with frames of another size."""
+    from memworld.formats import open_dataset
+    from memworld.formats.convert import convert as convert_dataset
 
-    found = inspect_path(path)
+    converted = convert_dataset(
+        open_dataset(source, read_options(size, camera, frame_after_action)),
+        output,
+        to,
+        skip_broken=skip_broken,
+        on_existing=on_existing(resume, overwrite),
+        progress=not quiet,
+    )
+    typer.echo(f"{output}: {converted.dataset}")
+    for why in converted.skipped.values():
+        typer.echo(f"skipped: {why}", err=True)
+    for loss in converted.losses:
+        typer.echo(f"not kept, as {to} has no place for it: {loss}", err=True)
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="Folder of a memory, or recorded episodes.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    picture: Annotated[Path | None, typer.Option("--picture", help="PNG of sample frames to write.")] = None,
+    size: Size = None,
+    camera: Camera = None,
+    frame_after_action: FrameAfterAction = False,
+) -> None:
+    """Say what a memory, or a data set of any format, holds, and what is wrong with it."""
+    from memworld.formats import open_dataset
+    from memworld.inspection import inspect_path, is_memory, write_sample
+    from memworld.recorded import check_picture
+
+    options = read_options(size, camera, frame_after_action)
+    if picture is not None:
+        check_picture(picture)
+        if is_memory(path):
+            raise MemworldError(f"{path} is a memory: --picture shows frames of recorded episodes, inspect those")
+    found = inspect_path(path, options)
+    if picture is not None:
+        write_sample(open_dataset(path, options), picture)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
+    problems = found.pop("problems", [])
     for name, value in found.items():
-        text = ", ".join(f"{k} {_short(v)}" for k, v in value.items()) if isinstance(value, dict) else _short(value)
-        typer.echo(f"{name.replace('_', ' '):<18} {text}")
+        typer.echo(f"{name.replace('_', ' '):<18} {_short(value)}")
+    for problem in problems:
+        typer.echo(f"{'problem':<18} {problem}")
+    if picture is not None:
+        typer.echo(f"{'picture':<18} {picture}")
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} ({_short(v)})" if isinstance(v, dict) else f"{k} {_short(v)}" for k, v in value.items())
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list) and len(value) > 6:
-        return f"{', '.join(map(str, value[:5]))}, ... ({len(value)} in all)"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        return f"{', '.join(map(_short, value[:5]))}, ... ({len(value)} in all)"
+    return ", ".join(map(_short, value)) if isinstance(value, list) else str(value)

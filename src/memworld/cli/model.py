@@ -114,7 +114,8 @@ def imagine(
     k: Annotated[int | None, typer.Option("--k", help="Rows to retrieve [default: the strategy's].")] = None,
     mode: ModeOption = "requery",
     conditioning: Annotated[
-        str | None, typer.Option("--conditioning", help="On actions: none, hard or soft [default: by action space].")
+        str | None,
+        typer.Option("--conditioning", help="On actions: none, hard, soft or mixed [default: by action space]."),
     ] = None,
     seed: Seed = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="PNG: truth above imagination.")] = None,

@@ -7,6 +7,7 @@ import typer
 
 from memworld.datasets import EpisodeDataset
 from memworld.errors import MemworldError
+from memworld.formats import ReadOptions
 from memworld.storage import OnExisting
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")]
@@ -20,6 +21,16 @@ HeldOut = Annotated[
 ]
 Strategy = Annotated[str, typer.Option("--strategy", help="rollout, replay_l2 or replay_kl.")]
 ModeOption = Annotated[str, typer.Option("--mode", help="requery or follow.")]
+To = Annotated[str, typer.Option("--to", help="Format to write: npz, minari, minerl or video.")]
+Size = Annotated[str | None, typer.Option("--size", metavar="HxW", help="Resize frames as they are read, as 64x64.")]
+Camera = Annotated[str | None, typer.Option("--camera", help="Which video, where there are several.")]
+FrameAfterAction = Annotated[
+    bool,
+    typer.Option(
+        "--frame-after-action",
+        help="Of data with as many frames as actions: a row's frame is what its action led to, not where it was taken.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 
@@ -32,6 +43,21 @@ def on_existing(resume: bool, overwrite: bool) -> OnExisting:
     if resume and overwrite:
         raise MemworldError("--resume and --overwrite contradict each other: give one")
     return "resume" if resume else "overwrite" if overwrite else "error"
+
+
+def read_options(size: str | None, camera: str | None, frame_after_action: bool) -> ReadOptions:
+    """What `--size`, `--camera` and `--frame-after-action` ask for.
+
+    Raises:
+        MemworldError: the size is not of the form HxW.
+    """
+    if size is None:
+        return ReadOptions(None, camera, frame_after_action)
+    try:
+        height, width = map(int, size.lower().split("x"))
+    except ValueError:
+        raise MemworldError(f"size {size!r} is not of the form HxW, as 64x64") from None
+    return ReadOptions((height, width), camera, frame_after_action)
 
 
 def split(data: Path, held_out: int | None, seed: int) -> tuple[EpisodeDataset, EpisodeDataset]:

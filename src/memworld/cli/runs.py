@@ -13,7 +13,7 @@ from memworld.cli.options import MemoryPath, Output, Overwrite, Quiet, Resume, S
 @app.command()
 def demo(
     output: Output = Path("runs/demo"),
-    world: Annotated[str, typer.Option("--world", help="pong or freeway.")] = "pong",
+    world: Annotated[str, typer.Option("--world", help="One of `memworld worlds`.")] = "pong",
     seed: Seed = 0,
     quick: Annotated[bool, typer.Option("--quick", help="A tiny run that only shows that everything works.")] = False,
     overwrite: Overwrite = False,
@@ -47,7 +47,7 @@ def evaluate(
     horizon: Annotated[int, typer.Option("--horizon", help="Steps to predict.")] = 20,
     starts: Annotated[int, typer.Option("--starts", help="Random starts per held-out episode.")] = 20,
     conditioning: Annotated[
-        str, typer.Option("--conditioning", help="Of the paper's strategies on actions: none, hard or soft.")
+        str, typer.Option("--conditioning", help="Of the paper's strategies on actions: none, hard, soft or mixed.")
     ] = "none",
     seed: Seed = 0,
     resume: Resume = False,

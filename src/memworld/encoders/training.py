@@ -45,7 +45,7 @@ class TrainingConfig:
     seed: int = 0
     validate_every: int = 150
     patience: int = 4
-    max_frames: int = 100_000
+    max_frames: int = 50_000
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def __post_init__(self) -> None:

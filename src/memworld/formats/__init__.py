@@ -1,35 +1,69 @@
 """Formats of recorded episodes on disk: one module for each, and `open_dataset` for all."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from memworld.datasets import EpisodeDataset
-from memworld.errors import MemworldError
-from memworld.formats.minari import datasets_root, find_minari, open_minari, write_minari
-from memworld.formats.npz import INDEX, NpzWriter, npz_files, open_npz, write_npz
+from memworld.errors import MemworldError, lookup
+from memworld.formats.format import EpisodeWriter, Format, ReadOptions
+from memworld.formats.lerobot import LEROBOT
+from memworld.formats.minari import MINARI, datasets_root, open_minari, write_minari
+from memworld.formats.minerl import MINERL
+from memworld.formats.npz import NPZ, NpzWriter, open_npz, write_npz
+from memworld.formats.resize import resized
+from memworld.formats.video import VIDEO
 
-__all__ = ["NpzWriter", "open_dataset", "open_minari", "open_npz", "write_minari", "write_npz"]
+__all__ = [
+    "FORMATS",
+    "EpisodeWriter",
+    "Format",
+    "NpzWriter",
+    "ReadOptions",
+    "find_writer",
+    "open_dataset",
+    "open_minari",
+    "open_npz",
+    "write_minari",
+    "write_npz",
+]
+
+FORMATS = {format.name: format for format in (LEROBOT, MINERL, MINARI, VIDEO, NPZ)}
+"""The formats by name, in the order in which a path is tried."""
 
 
-def open_dataset(path: str | Path) -> EpisodeDataset:
+def open_dataset(path: str | Path, options: ReadOptions | None = None) -> EpisodeDataset:
     """Open a data set of any format that memworld knows by what is at `path`.
 
     Args:
-        path: a folder written by memworld, an `.npz` file or a folder of them, the folder of a Minari
-            set, or the id of a local one.
+        path: what a `Format.found` of `FORMATS` recognises: a folder, a file, or the id of a local
+            Minari set.
+        options: how to read what a format leaves open.
 
     Raises:
         MemworldError: nothing fits, the data set has no episodes, or it cannot be opened.
     """
-    folder = Path(path)
-    if (folder.suffix == ".npz" and folder.is_file()) or (folder / INDEX).is_file() or npz_files(folder):
-        dataset = open_npz(folder)
-    elif find_minari(path):
-        dataset = open_minari(path)
-    else:
+    path, options = Path(path), options or ReadOptions()
+    format = next((format for format in FORMATS.values() if format.found(path)), None)
+    if format is None:
+        here = "nothing is there" if not path.exists() else "what is there is none of them"
         raise MemworldError(
-            f"no data set at {path}: looked for a memworld folder ({INDEX}), .npz files, a Minari folder "
-            f"(data/metadata.json) and a Minari set of that id in {datasets_root()}"
+            f"no data set at {path} ({here}): memworld reads {'; '.join(f.title for f in FORMATS.values())}; and "
+            f"local Minari sets by id, from {datasets_root()}"
         )
+    dataset = format.open(path, options)
     if not len(dataset):
         raise MemworldError(f"no episodes in {path}: record some first")
-    return dataset
+    return dataset if options.size is None else resized(dataset, options.size)
+
+
+def find_writer(name: str) -> Callable[..., EpisodeWriter]:
+    """The writer of the format of this name.
+
+    Raises:
+        MemworldError: there is no such format, or memworld only reads it.
+    """
+    format = lookup(FORMATS, name, "format")
+    if format.writer is None:
+        writable = ", ".join(f.name for f in FORMATS.values() if f.writer)
+        raise MemworldError(f"memworld reads {format.title} but does not write it: write one of {writable}")
+    return format.writer

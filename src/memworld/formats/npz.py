@@ -1,51 +1,48 @@
-"""memworld's plain format: a compressed `.npz` file an episode, and one list of them.
+"""memworld's own format: a compressed `.npz` file an episode, and one list of them.
 
     dataset.json        version, what all episodes share (`DatasetInfo`), the list of episodes
     episodes/<id>.npz   observations, actions, rewards, terminations, truncations, and states if any
 
-Files made by hand open too, without a `dataset.json`: see `open_npz`.
+Files made by hand open too, without a `dataset.json`: see `npz_by_hand`.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 from tqdm import tqdm
 
-from memworld.actions import MAX_ACTIONS, ActionSpace
+from memworld.actions import stored_dtype, stored_shape
 from memworld.datasets import DatasetInfo, EpisodeDataset, EpisodeEntry
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
+from memworld.formats.folder_writer import FolderWriter
+from memworld.formats.format import Format, ReadOptions
 from memworld.formats.npz_arrays import Declared, read_arrays
-from memworld.storage import KIND_KEY, OnExisting, check_name, prepare_folder, read_json, write_atomic, write_json
+from memworld.formats.npz_by_hand import ARRAYS, npz_files, open_npz_by_hand
+from memworld.storage import KIND_KEY, OnExisting, prepare_folder, read_json, write_atomic, write_json
 
 INDEX = "dataset.json"
 VERSION = 1
 KIND = "data set"
 
-_BY_HAND = ("observations", "actions", "rewards")
-_REQUIRED = (*_BY_HAND, "terminations", "truncations")
 
-
-def open_npz(path: str | Path) -> EpisodeDataset:
+def open_npz(path: str | Path, options: ReadOptions | None = None) -> EpisodeDataset:
     """Open episodes stored as `.npz` files; they are loaded one at a time, when asked for.
 
-    `path` is a folder written by `NpzWriter`, or what a user made by hand: one `.npz` file, or a
-    folder of them. By hand, a file needs uint8 `observations` (T+1, H, W, C), `actions`, integers
-    (T,) or floats (T, A), and `rewards` (T,); `terminations` and `truncations`, bool (T,), default
-    to a truncation at the last step unless it terminated, and `states` (T+1, S) may be left out.
-    The action space is then inferred from the actions of all files: `Discrete` up to the highest
-    one, or an unbounded `Box`.
+    Args:
+        path: a folder written by `NpzWriter`, or one file or a folder of files made by hand
+            (`npz_by_hand.open_npz_by_hand`).
+        options: `frame_after_action` applies to files made by hand.
 
     Raises:
         MemworldError: nothing of the kind is there, or `dataset.json` or the actions are damaged;
             loading an episode raises it too if its file is.
     """
-    path = Path(path)
+    path, options = Path(path), options or ReadOptions()
     if path.is_file():
-        return _open_by_hand([path], path)
+        return open_npz_by_hand([path], path, options)
     if not path.is_dir():
         raise MemworldError(f"{path} does not exist: check the path")
     if (path / INDEX).is_file():
@@ -55,12 +52,7 @@ def open_npz(path: str | Path) -> EpisodeDataset:
     files = npz_files(path)
     if not files:
         raise MemworldError(f"{path} holds neither {INDEX} nor .npz files: it is no data set in the npz format")
-    return _open_by_hand(files, path)
-
-
-def npz_files(folder: Path) -> list[Path]:
-    """The `.npz` files of a folder by name, without the temporary ones of an interrupted write."""
-    return sorted(file for file in folder.glob("*.npz") if not file.name.startswith("."))
+    return open_npz_by_hand(files, path, options)
 
 
 def is_data_set(folder: Path) -> bool:
@@ -71,80 +63,42 @@ def is_data_set(folder: Path) -> bool:
         return False
 
 
-class NpzWriter:
-    """Writes episodes one at a time into a folder of the npz format.
+class NpzWriter(FolderWriter):
+    """Writes episodes one at a time into a folder of the npz format; see `FolderWriter`.
 
     A kill at any moment leaves a folder that opens with every episode appended before; at most an
     unlisted file stays behind, which readers ignore and a later `append` of its id replaces. The
     same episodes give the same bytes.
     """
 
-    def __init__(self, path: str | Path, info: DatasetInfo, on_existing: OnExisting = "error") -> None:
-        """Make or reopen the folder.
-
-        Args:
-            path: the folder.
-            info: what all its episodes share.
-            on_existing: what to do if the folder holds something, see `storage.prepare_folder`.
-
-        Raises:
-            MemworldError: the folder exists and must not, is not a data set of the npz format,
-                cannot be written, was begun with another `info`, or lacks a file that it lists.
-        """
-        self.path = Path(path)
-        self.info = info
-        self._entries: tuple[EpisodeEntry, ...] = ()
+    def _begin(self, on_existing: OnExisting) -> tuple[EpisodeEntry, ...]:
         if on_existing == "overwrite" and is_data_set(self.path):
             # Emptied first: a kill while the files go must leave no list of files that are gone.
             self._write_index(())
         prepare_folder(self.path, on_existing, INDEX, KIND)
+        entries: list[EpisodeEntry] = []
         if (self.path / INDEX).is_file():
             stored, entries = _read_index(self.path / INDEX)
-            self._check_same(stored)
-            self._entries = tuple(entries)
-            self._check_files()
+            self._check_same(stored.to_json())
+            for entry in entries:
+                if not (file := _file(self.path, entry.id)).is_file():
+                    raise MemworldError(
+                        f"{file} is missing, and {INDEX} lists it: restore it, or overwrite the data set"
+                    )
         else:
             # Written before anything else: by this file the folder is known as ours after a kill.
             self._write_index(())
         (self.path / "episodes").mkdir(exist_ok=True)
+        return tuple(entries)
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Ids of the episodes that are stored, in order."""
-        return tuple(entry.id for entry in self._entries)
-
-    def append(self, episode: Episode) -> None:
-        """Store `episode`.
-
-        Raises:
-            MemworldError: it does not fit `info`, its id is taken, or the disk refuses it.
-        """
-        episode = self.info.check(episode)
-        if episode.id in self.ids:
-            raise MemworldError(f"{self.path} already has an episode {episode.id}: give this one another id")
-        arrays = {name: getattr(episode, name) for name in _REQUIRED}
+    def _store(self, episode: Episode, entry: EpisodeEntry) -> None:
+        arrays = {name: getattr(episode, name) for name in ARRAYS}
         if episode.states is not None:
             arrays["states"] = episode.states
         # NumPy stores an array in the memory order it happens to have; equal content must give equal bytes.
         contiguous: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         write_atomic(_file(self.path, episode.id), lambda temporary: np.savez_compressed(temporary, **contiguous))
-        entries = (*self._entries, EpisodeEntry(episode.id, len(episode), episode.source))
-        self._write_index(entries)
-        self._entries = entries
-
-    def _check_files(self) -> None:
-        for entry in self._entries:
-            if not (file := _file(self.path, entry.id)).is_file():
-                raise MemworldError(f"{file} is missing, and {INDEX} lists it: restore it, or overwrite the data set")
-
-    def _check_same(self, stored: DatasetInfo) -> None:
-        old, new = stored.to_json(), self.info.to_json()
-        for name in old:
-            if old[name] != new[name]:
-                raise MemworldError(
-                    f"{self.path} was begun with {name} {old[name]!r}, now it is {new[name]!r}: "
-                    "resume with the same settings, or write to another folder"
-                )
+        self._write_index((*self.entries, entry))
 
     def _write_index(self, entries: Sequence[EpisodeEntry]) -> None:
         listed = [entry.to_json() for entry in entries]
@@ -167,11 +121,11 @@ def write_npz(
         MemworldError: an episode cannot be loaded, or the folder or an episode is refused.
     """
     dataset.check_output(path)
-    writer = NpzWriter(path, dataset.info, on_existing)
-    stored = set(writer.ids)
-    for episode_id in tqdm(dataset.ids, unit="episode", disable=not progress):
-        if episode_id not in stored:
-            writer.append(dataset.load(episode_id))
+    with NpzWriter(path, dataset.info, on_existing) as writer:
+        stored = set(writer.ids)
+        for episode_id in tqdm(dataset.ids, unit="episode", disable=not progress):
+            if episode_id not in stored:
+                writer.append(dataset.load(episode_id))
     return open_npz(path)
 
 
@@ -200,10 +154,9 @@ def _load(folder: Path, info: DatasetInfo, entry: EpisodeEntry) -> Episode:
     """Load one episode of a folder with a `dataset.json`."""
     path = _file(folder, entry.id)
     steps, space = entry.steps, info.action_space
-    discrete = isinstance(space, gymnasium.spaces.Discrete)
     expected: dict[str, tuple[tuple[int, ...], str]] = {
         "observations": ((steps + 1, *info.observation_shape), "uint8"),
-        "actions": ((steps, *(space.shape or ())), "int64" if discrete else "float32"),
+        "actions": ((steps, *stored_shape(space)), np.dtype(stored_dtype(space)).name),
         "rewards": ((steps,), "float32"),
         "terminations": ((steps,), "bool"),
         "truncations": ((steps,), "bool"),
@@ -224,73 +177,14 @@ def _load(folder: Path, info: DatasetInfo, entry: EpisodeEntry) -> Episode:
     return Episode(entry.id, **arrays, source=entry.source)
 
 
-def _open_by_hand(files: Sequence[Path], root: Path) -> EpisodeDataset:
-    """Open files without a `dataset.json`: read all actions, and the frames of the first file only."""
-    paths = {_id_of(file): file for file in files}
-    actions = {file: read_arrays(file, ("actions",))["actions"] for file in files}
-    space = _infer_space(actions)
-    first = _load_by_hand(files[0])
-    columns = 0 if first.states is None else first.states.shape[1]
-    height, width, channels = first.observations.shape[1:]
-    info = DatasetInfo((height, width, channels), space, state_names=tuple(f"state_{i}" for i in range(columns)))
-    entries = [EpisodeEntry(episode_id, len(actions[file])) for episode_id, file in paths.items()]
-    return EpisodeDataset(info, entries, lambda episode_id: _load_by_hand(paths[episode_id]), root)
+def _found(path: Path) -> bool:
+    return (path.suffix == ".npz" and path.is_file()) or (path / INDEX).is_file() or bool(npz_files(path))
 
 
-def _id_of(file: Path) -> str:
-    try:
-        return check_name(file.stem, "episode id")
-    except MemworldError as error:
-        raise MemworldError(f"{file} must be renamed, as its name becomes the episode's id: {error}") from error
-
-
-def _load_by_hand(path: Path) -> Episode:
-    def check(declared: Mapping[str, Declared]) -> None:
-        steps = declared["actions"].shape[:1]
-        for name, array in declared.items():
-            more = name in ("observations", "states")
-            if steps and array.shape and array.shape[0] != steps[0] + more:
-                raise MemworldError(
-                    f"{path} has {array.shape[0]} {name} and {steps[0]} actions: T actions need T{'+1' * more} {name}"
-                )
-
-    arrays: dict[str, Any] = read_arrays(path, _BY_HAND, ("terminations", "truncations", "states"), check)
-    steps = len(arrays["actions"])
-    arrays.setdefault("terminations", np.zeros(steps, np.bool_))
-    if "truncations" not in arrays:
-        arrays["truncations"] = np.zeros(steps, np.bool_)
-        arrays["truncations"][-1:] = not arrays["terminations"][-1:].any()
-    return Episode(path.stem, **arrays)
-
-
-def _infer_space(actions: Mapping[Path, np.ndarray]) -> ActionSpace:
-    """The space that holds all `actions`, given by file.
-
-    Raises:
-        MemworldError: a file has none, has other than integers (T,) or floats (T, A), or disagrees
-            with the first file.
-    """
-    width: int | None = None
-    highest = 0
-    for position, (path, array) in enumerate(actions.items()):
-        integers = array.ndim == 1 and array.dtype.kind in "iu"
-        if not integers and not (array.ndim == 2 and array.dtype.kind == "f" and array.shape[1] > 0):
-            raise MemworldError(
-                f"{path} has actions of type {array.dtype} and shape {array.shape}: expected integers (T,) or "
-                "floats (T, A)"
-            )
-        if len(array) == 0:
-            raise MemworldError(f"{path} has no actions: an episode needs at least one step")
-        if position == 0:
-            width = None if integers else array.shape[1]
-        if width != (None if integers else array.shape[1]):
-            raise MemworldError(f"{path} has actions of another kind than {next(iter(actions))}: keep them apart")
-        if integers and (array.min() < 0 or array.max() >= MAX_ACTIONS):
-            raise MemworldError(
-                f"{path} has actions of {array.min()} to {array.max()}: number them from 0 without gaps, to at most "
-                f"{MAX_ACTIONS - 1}"
-            )
-        highest = max(highest, int(array.max())) if integers else 0
-    if width is None:
-        return gymnasium.spaces.Discrete(highest + 1)
-    return gymnasium.spaces.Box(-np.inf, np.inf, (width,), np.float32)
+NPZ = Format(
+    "npz",
+    "npz folders: memworld's own, the published code's, or made by hand",
+    _found,
+    open_npz,
+    NpzWriter,
+)

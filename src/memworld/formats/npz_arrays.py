@@ -37,6 +37,7 @@ def read_arrays(
     required: Sequence[str],
     optional: Sequence[str] = (),
     check: Callable[[Mapping[str, Declared]], None] = lambda declared: None,
+    load: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """Read arrays of an `.npz` file, and no others.
 
@@ -45,6 +46,7 @@ def read_arrays(
         required: names of arrays that must be there.
         optional: names of arrays that are read if they are there.
         check: called with what all of them declare, before any is read; raises what it objects to.
+        load: of these names alone the arrays are read; None reads all.
 
     Raises:
         MemworldError: the file is missing, truncated, damaged or no `.npz`, lacks a required array,
@@ -63,7 +65,7 @@ def read_arrays(
             names = [name for name in (*required, *optional) if name in held]
             size = path.stat().st_size
             check({name: _read_header(archive, name, size) for name in names})
-            return {name: _read_array(archive, name) for name in names}
+            return {name: _read_array(archive, name) for name in names if load is None or name in load}
     except MemworldError:
         raise
     except Exception as error:  # NumPy, zipfile and zlib promise no set of errors on damaged files

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from memworld.actions import as_actions
+from memworld.actions import as_actions, stored_dtype, stored_shape
 from memworld.datasets import DatasetInfo, EpisodeEntry
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents
@@ -61,9 +61,11 @@ def read_episode(
     digest = _sha256(path)
     if sha256 not in (None, digest):
         raise MemworldError(f"{path} is damaged: its SHA-256 is not the one in the memory's list; restore it")
-    action_shape = info.action_space.shape or ()
-    expected = dict.fromkeys(_LATENTS, ((entry.steps + 1, dim), np.float32)) | {
-        "actions": ((entry.steps, *action_shape), np.float32 if action_shape else np.int64),
+    space = info.action_space
+    expected: dict[str, tuple[tuple[int, ...], type[np.generic]]] = dict.fromkeys(
+        _LATENTS, ((entry.steps + 1, dim), np.float32)
+    ) | {
+        "actions": ((entry.steps, *stored_shape(space)), stored_dtype(space)),
         "rewards": ((entry.steps,), np.float32),
         "terminations": ((entry.steps,), np.bool_),
         "truncations": ((entry.steps,), np.bool_),
@@ -74,7 +76,7 @@ def read_episode(
             got = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
             raise MemworldError(f"{path} is damaged: {name} should be {np.dtype(dtype)} {list(shape)}, got {got}")
     try:
-        as_actions(arrays["actions"], info.action_space)
+        as_actions(arrays["actions"], space)
     except MemworldError as error:
         raise MemworldError(f"{path} is damaged: {error}") from error
     if not np.isfinite(arrays["rewards"]).all():

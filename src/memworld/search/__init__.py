@@ -1,7 +1,7 @@
 """Search in memory: the `Index` protocol, what it searches, what one asks of it, and what it answers."""
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -10,7 +10,10 @@ from memworld.errors import MemworldError
 from memworld.gaussian import Latents
 from memworld.memory import Rows
 
-Conditioning = Literal["none", "hard", "soft"]
+Conditioning = Literal["none", "hard", "soft", "mixed"]
+"""What must be so of a row's action; see `Query`."""
+
+CONDITIONINGS = get_args(Conditioning)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +25,7 @@ class Candidates:
         rows: (M,) int64 rows of `latents` that may answer, ascending.
         episodes: (M,) int64 their episodes, numbered from 0 in order of rows.
         actions: (M, A) float64 features of their actions (`actions.action_features`).
+        discrete: (A,) bool, which of the features belong to discrete choices; None means all.
 
     Raises:
         MemworldError: there is no row.
@@ -31,6 +35,7 @@ class Candidates:
     rows: Tensor
     episodes: Tensor
     actions: Tensor
+    discrete: Tensor | None = None
 
     def __post_init__(self) -> None:
         assert self.rows.shape == self.episodes.shape == self.actions.shape[:1], (self.rows.shape, self.actions.shape)
@@ -42,7 +47,27 @@ class Candidates:
     def of(cls, rows: Rows) -> "Candidates":
         """A memory's rows that have a successor."""
         chosen = rows.candidates
-        return cls(rows.latents, chosen, rows.episodes[chosen], rows.actions[chosen])
+        return cls(rows.latents, chosen, rows.episodes[chosen], rows.actions[chosen], rows.discrete)
+
+    def settle(self, query: "Query") -> "Query":
+        """`query` with `mixed` called by the name that it has where actions are all discrete, or all continuous."""
+        if query.conditioning != "mixed":
+            return query
+        if self.discrete is None or bool(self.discrete.all()):
+            return replace(query, conditioning="hard")
+        return query if bool(self.discrete.any()) else replace(query, conditioning="soft")
+
+    def must_equal(self, features: Tensor, conditioning: Conditioning) -> Tensor | None:
+        """Those of the action features (n, A) in which a row must equal the query; None if there are none."""
+        if conditioning == "mixed" and self.discrete is not None:
+            return features[:, self.discrete]
+        return features if conditioning == "hard" else None
+
+    def may_differ(self, features: Tensor, conditioning: Conditioning) -> Tensor | None:
+        """Those of the action features (n, A) whose difference adds to the distance; None if there are none."""
+        if conditioning == "mixed" and self.discrete is not None:
+            return features[:, ~self.discrete]
+        return features if conditioning == "soft" else None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -50,7 +75,8 @@ class Candidates:
     def to(self, device: torch.device) -> "Candidates":
         """The same on a device; nothing is copied if it lies there."""
         latents = self.latents.to(device)
-        return Candidates(latents, self.rows.to(device), self.episodes.to(device), self.actions.to(device))
+        discrete = None if self.discrete is None else self.discrete.to(device)
+        return Candidates(latents, self.rows.to(device), self.episodes.to(device), self.actions.to(device), discrete)
 
     def check(self) -> "Candidates":
         """Return self if every number of the rows that may answer is sound.
@@ -80,8 +106,9 @@ class Query:
         latents: (Q, D) what to look for.
         actions: (Q, A) features of the asked actions (`actions.action_features`), or None.
         conditioning: `none` ignores actions, `hard` admits only rows with the same action, `soft`
-            adds `action_weight` times the squared difference of action features to the distance.
-        action_weight: of `soft`, in units of the metric.
+            adds `action_weight` times the squared difference of action features to the distance,
+            `mixed` is hard on the features of discrete choices and soft on the others.
+        action_weight: of `soft` and `mixed`, in units of the metric.
         exclude_episode: (Q,) int64 episode whose rows may not answer, -1 for none; or None.
     """
 
@@ -119,8 +146,8 @@ class Query:
                 f"query has d={self.latents.dim}, memory has d={candidates.dim}: encode both with one encoder"
             )
         self.latents.check("query")
-        if self.conditioning not in ("none", "hard", "soft"):
-            raise MemworldError(f"unknown conditioning {self.conditioning!r}: use none, hard or soft")
+        if self.conditioning not in CONDITIONINGS:
+            raise MemworldError(f"unknown conditioning {self.conditioning!r}: use {', '.join(CONDITIONINGS)}")
         excluded = self.exclude_episode
         if excluded is not None and (excluded.shape != (len(self),) or excluded.dtype != torch.int64):
             raise MemworldError(

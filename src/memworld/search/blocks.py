@@ -30,7 +30,7 @@ from torch import Tensor
 
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents
-from memworld.search import Candidates
+from memworld.search import Candidates, Conditioning
 from memworld.search.features import PRODUCT_FORMS, squared_difference_features, squared_difference_weights
 
 _BLOCK = 32
@@ -98,12 +98,13 @@ class FeatureForm:
 
     Attributes:
         metric: which distance.
-        with_actions: whether it has columns for the difference of actions, which `soft` conditioning needs.
+        conditioning: `soft` or `mixed` if it has columns for the difference of actions that these need.
     """
 
-    def __init__(self, metric: str, candidates: Candidates, with_actions: bool) -> None:
+    def __init__(self, metric: str, candidates: Candidates, conditioning: Conditioning) -> None:
         """Choose centre and scales."""
-        self.metric, self.with_actions = metric, with_actions
+        self.metric, self.conditioning = metric, conditioning
+        self._actions = candidates.may_differ(candidates.actions, conditioning)
         self._candidates = candidates
         # Distances do not change when everything moves by one vector, and near 0 numbers round least.
         self._centre = _mean(candidates)
@@ -138,16 +139,16 @@ class FeatureForm:
 
         Args:
             query: (Q, D).
-            actions: (Q, A) features of the actions whose difference counts, or None.
+            actions: (Q, A) those features of actions whose difference counts, or None.
             action_weight: by which it counts.
 
         Raises:
             MemworldError: a query so extreme that float64 cannot hold its weights.
         """
         weights = self._latent_weights(query)
-        if self.with_actions and actions is not None:
+        if self._actions is not None and actions is not None:
             weights = torch.cat([weights, action_weight * squared_difference_weights(actions.double())], 1)
-        elif self.with_actions:
+        elif self._actions is not None:
             weights = torch.nn.functional.pad(weights, (0, self.width - weights.shape[1]))
         weights = weights / self._scale
         length: Tensor = torch.linalg.vector_norm(weights, dim=1, keepdim=True)
@@ -164,9 +165,9 @@ class FeatureForm:
     def _raw(self, chosen: Tensor) -> Tensor:
         latents = self._candidates.latents[self._candidates.rows[chosen]]
         features = PRODUCT_FORMS[self.metric].features(self._centred(latents))
-        if not self.with_actions:
+        if self._actions is None:
             return features
-        return torch.cat([features, squared_difference_features(self._candidates.actions[chosen].double())], 1)
+        return torch.cat([features, squared_difference_features(self._actions[chosen].double())], 1)
 
     def _centred(self, latents: Latents) -> Latents:
         exact = latents.double()

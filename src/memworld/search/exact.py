@@ -10,7 +10,6 @@ formula in float64 itself cannot tell rows apart get rows that are as near as it
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Literal
 
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 from memworld.errors import lookup
 from memworld.gaussian import DISTANCES
 from memworld.memory import Rows
-from memworld.search import Candidates, Matches, Query, check_k, concatenate
+from memworld.search import Candidates, Conditioning, Matches, Query, check_k, concatenate
 from memworld.search.blocks import FeatureForm, Region, arrange, build
 from memworld.search.kinds import Kinds
 from memworld.search.products import choose_device, coarse_pays
@@ -70,8 +69,9 @@ class ExactIndex:
                 bfloat16 where that is faster; answers are exact in all of them.
             device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
             by_action: whether rows of one action lie together, so that `hard` conditioning searches
-                only them; not done where there are almost as many actions as rows. It costs other
-                searches a little; answers are the same.
+                only them, or `mixed` where some of an action is not discrete; not done where there
+                are almost as many actions as rows. It costs other searches a little; answers are
+                the same.
 
         Raises:
             MemworldError: an unknown metric, precision or device, or latents that are not sound.
@@ -81,14 +81,18 @@ class ExactIndex:
         self._storage = lookup(_STORAGE, precision, "precision")
         self._device = choose_device(device)
         self._candidates = candidates.to(self._device).check()
-        self._by_action = by_action and len(self._kinds) * _ROWS_PER_ACTION <= len(candidates)
-        self._form, self._regions = self._lay_out(with_actions=False)
+        self._kinds: dict[Conditioning, Kinds] = {}
+        discrete = self._candidates.discrete
+        mixed = discrete is not None and bool(discrete.any()) and not bool(discrete.all())
+        together = self._kinds_of("mixed" if mixed else "hard") if by_action else None
+        self._together = together if together and len(together) * _ROWS_PER_ACTION <= len(candidates) else None
+        self._form, self._regions = self._lay_out("none")
         self._episodes = int(candidates.episodes.max()) + 1
         self._coarse_tries = _TRIES if precision in ("auto", "bfloat16") and coarse_pays(self._device) else 0
 
-    def _lay_out(self, with_actions: bool) -> tuple[FeatureForm, list[Region]]:
-        form = FeatureForm(self.metric, self._candidates, with_actions)
-        blocks = arrange(self._kinds.of if self._by_action else None, self._candidates.episodes)
+    def _lay_out(self, conditioning: Conditioning) -> tuple[FeatureForm, list[Region]]:
+        form = FeatureForm(self.metric, self._candidates, conditioning)
+        blocks = arrange(self._together.of if self._together else None, self._candidates.episodes)
         return form, [build(form, members, self._candidates.episodes, self._storage) for members in blocks]
 
     @classmethod
@@ -133,7 +137,7 @@ class ExactIndex:
     @torch.no_grad()
     def _search(self, query: Query, width: int, per_episode: bool) -> Matches:
         query.check(self._candidates)
-        query = query.to(self._device)
+        query = self._candidates.settle(query.to(self._device))
         pieces = [query[start : start + _QUERIES] for start in range(0, len(query), _QUERIES)]
         return concatenate([self._answer(piece, width, per_episode) for piece in pieces])
 
@@ -152,22 +156,24 @@ class ExactIndex:
 
     def _find(self, query: Query, width: int, per_episode: bool) -> tuple[Tensor, Tensor] | None:
         """Every pair (query, candidate) that may belong to the answer, (P,) int64 each; None if they are too many."""
-        actions = query.actions if query.conditioning == "soft" else None
-        if actions is not None and not self._form.with_actions:
+        asked_actions = query.actions if query.actions is not None else query.latents.mu[:, :0]
+        actions = self._candidates.may_differ(asked_actions, query.conditioning)
+        if actions is not None and self._form.conditioning != query.conditioning:
             # Only now, as most indexes are never asked this; it takes the place of what was there.
-            self._form, self._regions = self._lay_out(with_actions=True)
+            self._form, self._regions = self._lay_out(query.conditioning)
         wanted = Wanted(
             self._form.weights(query.latents, actions, query.action_weight),
             k=1 if per_episode else width,
             episodes=self._episodes if per_episode else 0,
             exclude=query.exclude_episode,
         )
-        if query.conditioning != "hard":
+        same = self._candidates.must_equal(asked_actions, query.conditioning)
+        known = self._kinds_of(query.conditioning)
+        if same is None or known is None:
             return self._scan(wanted, self._regions)
-        assert query.actions is not None  # Query.check
-        kinds = self._kinds.find(query.actions)
-        if not self._by_action:
-            return self._scan(replace(wanted, kinds=kinds, kind_of=self._kinds.of), self._regions)
+        kinds = known.find(same)
+        if known is not self._together:
+            return self._scan(replace(wanted, kinds=kinds, kind_of=known.of), self._regions)
         pairs = [(kinds[:0], kinds[:0])]
         for kind in torch.unique(kinds[kinds >= 0]).tolist():
             own = torch.nonzero(kinds == kind)[:, 0]
@@ -189,7 +195,11 @@ class ExactIndex:
             self._coarse_tries -= most <= _PAIRS
         return scan(regions, wanted, coarse=False, most=room)
 
-    @cached_property
-    def _kinds(self) -> Kinds:
-        """The distinct actions."""
-        return Kinds(self._candidates.actions)
+    def _kinds_of(self, conditioning: Conditioning) -> Kinds | None:
+        """The distinct actions, as far as rows must equal the query in them; None where that is in nothing."""
+        if conditioning not in self._kinds:
+            features = self._candidates.must_equal(self._candidates.actions, conditioning)
+            if features is None:
+                return None
+            self._kinds[conditioning] = Kinds(features)
+        return self._kinds[conditioning]

@@ -37,8 +37,10 @@ def measure(distance: Distance, query: Query, candidates: Candidates, asked: Ten
             for a, r in zip(torch.split(asked, step), torch.split(rows, step), strict=True)
         ]
     penalties = torch.zeros(len(asked), dtype=torch.float64)
-    if query.conditioning == "soft" and query.actions is not None:
-        difference = query.actions[asked].double() - candidates.actions[found]
+    wanted = None if query.actions is None else candidates.may_differ(query.actions, query.conditioning)
+    taken = candidates.may_differ(candidates.actions, query.conditioning)
+    if wanted is not None and taken is not None:
+        difference = wanted[asked].double() - taken[found]
         penalties = query.action_weight * (difference**2).sum(1).cpu()
     return Matches(rows.cpu(), (distances[0] if len(distances) == 1 else torch.cat(distances)).cpu(), penalties)
 

@@ -1,90 +1,76 @@
 """Real environments to record in, each with policies that play in it."""
 
 import difflib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import gymnasium
-import numpy as np
-
-from memworld.actions import ActionSpace, supported_space
 from memworld.errors import MemworldError
-from memworld.worlds import atari
-from memworld.worlds.demonstrators import DEMONSTRATORS
-from memworld.worlds.policies import PolicyFactory, random_policy, skilled
+from memworld.worlds.world import Family, World
 
-__all__ = ["World", "open_world", "world_names"]
+__all__ = ["Availability", "Family", "World", "availability", "open_world", "world_names"]
+
+FAMILIES = ("atari", "supertuxkart", "vizdoom", "crafter", "minetest")
+"""Modules of this package that hold a `FAMILY`, in the order in which their worlds are listed."""
 
 
 @dataclass(frozen=True)
-class World:
-    """An environment that can be made, and what is known of it. For one of your own, name and make suffice.
+class Availability:
+    """Whether a world can run here.
 
     Attributes:
-        name: what `open_world` knows it by.
-        make: returns a new environment: observations uint8 (H, W, C), and, if `state_names` are
-            given, `info["state"]` float32 (S,) from `reset` and `step`. After `reset(seed=...)` it
-            must play the same whatever it played before, or recordings could not be resumed.
-        state_names: names of the S state variables.
-        action_names: names of discrete actions in order; empty for other actions.
-        policies: policy factories by name: "random" in every world, "demonstrator" where there is one.
-        frameskip: frames of the game in one step.
+        name: the world's name.
+        simulator: what it runs in.
+        runs: whether all that it needs is installed.
+        missing: what is not, each with the command that installs it.
     """
 
     name: str
-    make: Callable[[], gymnasium.Env[np.ndarray, Any]]
-    state_names: tuple[str, ...] = ()
-    action_names: tuple[str, ...] = ()
-    policies: Mapping[str, PolicyFactory] = field(default_factory=lambda: {"random": skilled(random_policy)})
-    frameskip: int = 1
+    simulator: str
+    runs: bool
+    missing: tuple[str, ...]
 
-    def action_space(self) -> ActionSpace:
-        """The space of its actions.
 
-        Raises:
-            MemworldError: memworld cannot store them.
-        """
-        env = self.make()
-        try:
-            return supported_space(env.action_space)
-        finally:
-            env.close()
+def families() -> Iterator[Family]:
+    """All families of worlds; none of their simulators is imported."""
+    for name in FAMILIES:
+        family: Family = importlib.import_module(f"{__name__}.{name}").FAMILY
+        yield family
+
+
+def availability() -> list[Availability]:
+    """Every world, and whether it can run here."""
+    listed = []
+    for family in families():
+        missing = tuple(family.missing())
+        listed += [Availability(name, family.title, not missing, missing) for name in family.names()]
+    return listed
 
 
 def world_names() -> list[str]:
-    """The worlds that `open_world` opens: those with demonstrators first, then the other Atari games.
-
-    Raises:
-        MemworldError: a package that they need is not installed.
-    """
-    return [*DEMONSTRATORS, *(f"atari/{rom}" for rom in atari.rom_names() if rom not in DEMONSTRATORS)]
+    """The worlds that `open_world` knows, those that cannot run here too."""
+    return [name for family in families() for name in family.names()]
 
 
 def open_world(name: str) -> World:
     """Look a world up.
 
     Args:
-        name: "pong", "freeway", or any other Atari game as `atari/<rom>`, where `atari/` may be left out.
+        name: one of `world_names()`; of an Atari game, `atari/` may be put in front or left out.
 
     Raises:
         MemworldError: no such world, or a package that it needs is not installed.
     """
-    rom = name.removeprefix("atari/")
-    if rom not in atari.rom_names():
-        known = {world.removeprefix("atari/"): world for world in world_names()}
-        close = [known[match] for match in difflib.get_close_matches(rom.lower(), known)]
-        hint = f"did you mean {' or '.join(close)}?" if close else "no name is close to it;"
-        raise MemworldError(f"unknown world {name!r}: {hint} memworld.worlds.world_names() lists all")
-    policies = {"random": skilled(random_policy)}
-    if rom in DEMONSTRATORS:
-        policies["demonstrator"] = DEMONSTRATORS[rom]
-    return World(
-        name=rom if rom in DEMONSTRATORS else f"atari/{rom}",
-        make=partial(atari.AtariEnv, rom),
-        state_names=tuple(atari.STATE_ADDRESSES.get(rom, {})),
-        action_names=atari.AtariEnv(rom).action_names,
-        policies=policies,
-        frameskip=atari.FRAMESKIP,
-    )
+    spellings = (name, f"atari/{name}", name.removeprefix("atari/"))
+    for family in families():
+        names = family.names()
+        for spelling in spellings:
+            if spelling not in names:
+                continue
+            if missing := family.missing():
+                raise MemworldError(f"{spelling} needs {'; and '.join(missing)}")
+            return family.open(spelling)
+    known = {world.removeprefix("atari/"): world for world in world_names()}
+    close = [known[match] for match in difflib.get_close_matches(name.lower().removeprefix("atari/"), known)]
+    hint = f"did you mean {' or '.join(close)}?" if close else "no name is close to it;"
+    raise MemworldError(f"unknown world {name!r}: {hint} memworld.worlds.world_names() lists all")

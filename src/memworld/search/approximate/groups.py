@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memworld.search import Candidates, Query
+from memworld.search import Candidates, Conditioning, Query
 from memworld.search.approximate.proxy import detached, import_faiss
 from memworld.search.exact import ExactIndex
 
@@ -57,8 +57,8 @@ class Group:
         """The same, not kept."""
         chosen = self.candidates
         if self.members is not None:
-            parts = (x[self.members] for x in (chosen.rows, chosen.episodes, chosen.actions))
-            chosen = Candidates(chosen.latents, *parts)
+            rows, episodes, actions = (x[self.members] for x in (chosen.rows, chosen.episodes, chosen.actions))
+            chosen = Candidates(chosen.latents, rows, episodes, actions, chosen.discrete)
         return ExactIndex(self.metric, chosen, device="cpu")
 
     @property
@@ -108,11 +108,14 @@ class Group:
 class Actions:
     """The candidates by action."""
 
-    def __init__(self, metric: str, candidates: Candidates) -> None:
-        """Sort them."""
+    def __init__(self, metric: str, candidates: Candidates, conditioning: Conditioning) -> None:
+        """Sort them by what `hard` or `mixed` conditioning asks to be equal."""
         self._metric = metric
         self._candidates = candidates
-        self._kinds, kind_of = torch.unique(candidates.actions, dim=0, return_inverse=True)
+        self._conditioning = conditioning
+        features = candidates.must_equal(candidates.actions, conditioning)
+        assert features is not None
+        self._kinds, kind_of = torch.unique(features, dim=0, return_inverse=True)
         self._first_column = self._kinds[:, 0].contiguous()
         self._order = torch.argsort(kind_of, stable=True)
         self._counts = torch.bincount(kind_of)
@@ -142,7 +145,9 @@ class Actions:
     def _kinds_of(self, query: Query) -> Tensor:
         """(Q,) int64: which of the actions each query asks for, -1 for none."""
         assert query.actions is not None  # Query.check
-        asked, own = torch.unique(query.actions.double(), dim=0, return_inverse=True)
+        features = self._candidates.must_equal(query.actions.double(), self._conditioning)
+        assert features is not None
+        asked, own = torch.unique(features, dim=0, return_inverse=True)
         column = asked[:, 0].contiguous()
         starts, ends = (torch.searchsorted(self._first_column, column, right=right).tolist() for right in (False, True))
         kinds = torch.full((len(asked),), -1)

@@ -18,7 +18,7 @@ import torch
 from memworld.errors import MemworldError, lookup
 from memworld.gaussian import DISTANCES, seeded
 from memworld.memory import Rows
-from memworld.search import Candidates, Matches, Query, check_k, concatenate
+from memworld.search import Candidates, Conditioning, Matches, Query, check_k, concatenate
 from memworld.search.approximate.codes import Codes, restore_codes
 from memworld.search.approximate.effort import choose
 from memworld.search.approximate.files import damaged, fingerprint, read_index, write_index
@@ -102,6 +102,7 @@ class ApproximateIndex:
         self._everyone = Group(metric, self._candidates)
         self._episodes = int(candidates.episodes.max()) + 1
         # Dropped with the groups, of which only a few are kept.
+        self._actions: dict[Conditioning, Actions] = {}
         self._cut: WeakKeyDictionary[Group, Windows] = WeakKeyDictionary()
 
     @property
@@ -132,7 +133,8 @@ class ApproximateIndex:
         if self._codes is None:
             return float(self._everyone.exact.bytes_per_row)
         total = self._candidates.rows.nbytes + self._candidates.episodes.nbytes + self._candidates.actions.nbytes
-        total += sum(int(self.__dict__[name].nbytes) for name in ("_rough", "_actions") if name in self.__dict__)
+        total += int(self._rough.nbytes) if "_rough" in self.__dict__ else 0
+        total += sum(actions.nbytes for actions in self._actions.values())
         total += self._everyone.nbytes + sum(windows.nbytes for windows in self._cut.values())
         return total / len(self._candidates) + self._codes.bytes_per_row
 
@@ -149,6 +151,7 @@ class ApproximateIndex:
         """
         check_k(k, self._candidates)
         query.check(self._candidates)
+        query = self._candidates.settle(query)
         if self._codes is None:
             return self._everyone.exact.nearest(query, k)
         return concatenate([self._nearest(piece, k) for piece in pieces(query)])
@@ -167,6 +170,7 @@ class ApproximateIndex:
             MemworldError: a query that does not fit.
         """
         query.check(self._candidates)
+        query = self._candidates.settle(query)
         if self._codes is None:
             return self._everyone.exact.nearest_per_episode(query)
         return concatenate([self._nearest_per_episode(piece) for piece in pieces(query)])
@@ -236,14 +240,17 @@ class ApproximateIndex:
     def _collect(self, query: Query, find: Callable[[Query, Group], Pairs]) -> Pairs:
         """The pairs that `find` gives among all candidates, or those of each asked action."""
         pairs = []
-        if query.conditioning != "hard":
+        conditioning = query.conditioning
+        if conditioning in ("none", "soft"):
             pairs.append(find(query, self._everyone))
-        if query.conditioning != "none":
+        if conditioning != "none":
             # Soft as well: rows of the asked action have no penalty, so their own nearest are all that can answer.
-            groups, few = self._actions.split(query)
+            groups, few = self._actions_of("mixed" if conditioning == "mixed" else "hard").split(query)
             pairs.append(few)
             for own, group in groups:
-                asked, found = find(replace(query[own], conditioning="none"), group)
+                # Within a group actions are the same, of mixed ones in what is discrete.
+                within = replace(query[own], conditioning="mixed" if conditioning == "mixed" else "none")
+                asked, found = find(within, group)
                 pairs.append((own[asked], found))
         return join(pairs, len(self._candidates))
 
@@ -268,7 +275,9 @@ class ApproximateIndex:
             return join([], len(group))
         assert self._codes is not None
         more = max(1.0, k / _CALIBRATED_K) ** 0.5
-        effort = self._effort.times(more * group.share**-0.5, more * (_SOFT if query.conditioning == "soft" else 1))
+        effort = self._effort.times(
+            more * group.share**-0.5, more * (_SOFT if query.conditioning in ("soft", "mixed") else 1)
+        )
         effort = Effort(min(effort.probes, self._codes.cells), min(max(effort.candidates, 4 * k), len(group)))
         found = Lists(self._codes, group, k)(query, effort)
         there = found >= 0
@@ -314,6 +323,8 @@ class ApproximateIndex:
     def _rough(self) -> Rough:
         return Rough(self.metric, self._candidates)
 
-    @cached_property
-    def _actions(self) -> Actions:
-        return Actions(self.metric, self._candidates)
+    def _actions_of(self, conditioning: Conditioning) -> Actions:
+        """The candidates by what `hard` or `mixed` conditioning asks to be equal."""
+        if conditioning not in self._actions:
+            self._actions[conditioning] = Actions(self.metric, self._candidates, conditioning)
+        return self._actions[conditioning]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memworld.errors import MemworldError
+from memworld.extras import import_extra
 from memworld.gaussian import Latents, derived_seed, seeded
 from memworld.search import Candidates
 
@@ -39,11 +39,7 @@ def import_faiss() -> Any:
     Raises:
         MemworldError: it is not installed.
     """
-    try:
-        import faiss
-    except ImportError as error:
-        raise MemworldError("approximate search needs FAISS: pip install 'memworld[approximate]'") from error
-    return faiss
+    return import_extra("faiss", "approximate", "approximate indexes")
 
 
 def faiss_seed(seed: int, name: str) -> int:

@@ -1,0 +1,76 @@
+"""How actions enter a search, and what is said of many."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete
+
+from memworld.actions.spaces import ActionSpace, Part, action_parts
+
+
+def action_features(actions: np.ndarray, space: ActionSpace) -> np.ndarray:
+    """Vectors whose squared Euclidean distance is the difference between actions.
+
+    For a discrete column a one-hot vector over sqrt(2), so that equal choices are 0 apart and
+    different ones 1; for a continuous one the action over half its range (over 1 where unbounded).
+
+    Args:
+        actions: stored actions, (N,) or (N, A).
+        space: their space.
+
+    Returns:
+        float64 (N, F).
+    """
+    columns = actions.reshape(len(actions), -1)
+    return np.concatenate(
+        [
+            _one_hot(columns[:, part.columns], part) if part.discrete else _scaled(columns[:, part.columns], part)
+            for part in action_parts(space)
+        ],
+        axis=1,
+    )
+
+
+def discrete_features(space: ActionSpace) -> np.ndarray:
+    """Which of the numbers of `action_features` belong to discrete choices, bool (F,)."""
+    return np.concatenate(
+        [
+            np.full(int(part.choices.sum()) if part.discrete else part.columns.stop - part.columns.start, part.discrete)
+            for part in action_parts(space)
+        ]
+    )
+
+
+def _one_hot(columns: np.ndarray, part: Part) -> np.ndarray:
+    features = np.zeros((len(columns), int(part.choices.sum())))
+    first = np.concatenate([[0], np.cumsum(part.choices)[:-1]]) - part.start
+    features[np.arange(len(columns))[:, None], columns.astype(np.int64) + first] = 1 / np.sqrt(2.0)
+    return features
+
+
+def _scaled(columns: np.ndarray, part: Part) -> np.ndarray:
+    assert isinstance(part.space, Box)
+    half = np.atleast_1d((part.space.high.astype(np.float64) - part.space.low) / 2)
+    scale = np.where(np.isfinite(half) & (half > 0), half, 1.0)
+    return np.asarray(columns / scale)
+
+
+def describe_actions(actions: np.ndarray, space: ActionSpace) -> Mapping[str, Any]:
+    """Summarise stored actions: counts of each choice, mean and spread of what is continuous, by entry of a `Dict`."""
+    columns = actions.reshape(len(actions), -1)
+    summaries = {part.name: _describe_part(columns[:, part.columns], part) for part in action_parts(space)}
+    return summaries if isinstance(space, Dict) else summaries[""]
+
+
+def _describe_part(columns: np.ndarray, part: Part) -> dict[str, Any]:
+    if not part.discrete:
+        return {"mean": columns.mean(0).tolist(), "std": columns.std(0).tolist()}
+    counts = list(_counts(columns, part))
+    return counts[0] if isinstance(part.space, Discrete) else {str(i): count for i, count in enumerate(counts)}
+
+
+def _counts(columns: np.ndarray, part: Part) -> Iterator[dict[str, int]]:
+    for column, start, choices in zip(columns.T.astype(np.int64), part.start, part.choices, strict=True):
+        counted = np.bincount(column - start, minlength=int(choices))
+        yield {str(int(start) + i): int(count) for i, count in enumerate(counted)}

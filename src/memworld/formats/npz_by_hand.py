@@ -1,0 +1,140 @@
+"""Episodes as people save them with NumPy: `.npz` files without a list of them.
+
+A file needs uint8 `observations` (T+1, H, W, C), `actions`, integers (T,) or (T, A) or floats (T, A),
+and `rewards` (T,); `terminations` and `truncations`, bool (T,), default to a truncation at the last
+step unless it terminated, and `states` (T+1, S) may be left out. The action space is inferred from
+the actions of all files: `Discrete` or `MultiDiscrete` up to the highest one, or an unbounded `Box`.
+
+There may also be as many observations as actions, N of each, as the paper's published code has
+them. Then every row is taken as a frame and the action that was chosen in it; the last action leads
+nowhere that was recorded, and is left out with its reward. The published code's recorder of
+SuperTuxKart saves the frame that each action led to instead: `ReadOptions.frame_after_action` reads
+that, and leaves out the first action, which was chosen in a frame that was not saved.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from memworld.actions import MAX_ACTIONS, ActionSpace, supported_space
+from memworld.datasets import DatasetInfo, EpisodeDataset, EpisodeEntry
+from memworld.episodes import Episode
+from memworld.errors import MemworldError
+from memworld.formats.format import ReadOptions
+from memworld.formats.npz_arrays import Declared, read_arrays
+from memworld.storage import check_name
+
+_BY_HAND = ("observations", "actions", "rewards")
+ARRAYS = (*_BY_HAND, "terminations", "truncations")
+"""Names of the arrays that every episode has, by hand all but the last two."""
+
+
+def npz_files(folder: Path) -> list[Path]:
+    """The `.npz` files of a folder by name, without the temporary ones of an interrupted write."""
+    return sorted(file for file in folder.glob("*.npz") if not file.name.startswith("."))
+
+
+def open_npz_by_hand(files: Sequence[Path], root: Path, options: ReadOptions) -> EpisodeDataset:
+    """Open files without a `dataset.json`: read all actions, and the frames of the first file only.
+
+    Raises:
+        MemworldError: a file's name is no id, its actions are damaged or of another kind than the
+            first file's, or the first file is damaged; loading an episode raises it too.
+    """
+    paths = {_id_of(file): file for file in files}
+    actions, steps = {}, {}
+    for file in files:
+        declared: dict[str, Declared] = {}
+        actions[file] = read_arrays(file, ("actions", "observations"), check=declared.update, load=("actions",))[
+            "actions"
+        ]
+        steps[file] = _steps(declared)
+        if actions[file].size and actions[file].ndim and not steps[file]:
+            raise MemworldError(f"{file} has one frame for its only action: an episode needs at least two")
+    space = _infer_space(actions)
+    first = _load_by_hand(files[0], options)
+    columns = 0 if first.states is None else first.states.shape[1]
+    height, width, channels = first.observations.shape[1:]
+    info = DatasetInfo((height, width, channels), space, state_names=tuple(f"state_{i}" for i in range(columns)))
+    entries = [EpisodeEntry(episode_id, steps[file]) for episode_id, file in paths.items()]
+    return EpisodeDataset(info, entries, lambda episode_id: _load_by_hand(paths[episode_id], options), root)
+
+
+def _steps(declared: Mapping[str, Declared]) -> int:
+    """The number of transitions in a file: one less than there are actions if it has a frame for each action only."""
+    observations, actions = (declared[name].shape[:1] for name in ("observations", "actions"))
+    return actions[0] - (observations == actions) if actions else 0
+
+
+def _id_of(file: Path) -> str:
+    try:
+        return check_name(file.stem, "episode id")
+    except MemworldError as error:
+        raise MemworldError(f"{file} must be renamed, as its name becomes the episode's id: {error}") from error
+
+
+def _load_by_hand(path: Path, options: ReadOptions) -> Episode:
+    paired = False
+
+    def check(declared: Mapping[str, Declared]) -> None:
+        nonlocal paired
+        rows = declared["actions"].shape[:1]
+        paired = declared["observations"].shape[:1] == rows
+        for name, array in declared.items():
+            more = name in ("observations", "states") and not paired
+            if rows and array.shape and array.shape[0] != rows[0] + more:
+                raise MemworldError(
+                    f"{path} has {array.shape[0]} {name} and {rows[0]} actions: T actions need T{'+1' * more} {name}"
+                )
+
+    arrays: dict[str, Any] = read_arrays(path, _BY_HAND, ("terminations", "truncations", "states"), check)
+    if paired:
+        kept = slice(1, None) if options.frame_after_action else slice(None, -1)
+        frames = {name: arrays[name] for name in ("observations", "states") if name in arrays}
+        arrays = {name: array[kept] for name, array in arrays.items()} | frames
+    steps = len(arrays["actions"])
+    arrays.setdefault("terminations", np.zeros(steps, np.bool_))
+    if "truncations" not in arrays:
+        arrays["truncations"] = np.zeros(steps, np.bool_)
+        arrays["truncations"][-1:] = not arrays["terminations"][-1:].any()
+    return Episode(path.stem, **arrays)
+
+
+def _infer_space(actions: Mapping[Path, np.ndarray]) -> ActionSpace:
+    """The space that holds all `actions`, given by file.
+
+    Raises:
+        MemworldError: a file has none, has other than integers (T,) or (T, A) or floats (T, A), or
+            disagrees with the first file.
+    """
+    first = ""
+    kind: tuple[bool, tuple[int, ...]] = (True, ())
+    highest = np.zeros(1, np.int64)
+    for path, array in actions.items():
+        integers = array.ndim in (1, 2) and array.dtype.kind in "iu" and 0 not in array.shape[1:]
+        if not integers and not (array.ndim == 2 and array.dtype.kind == "f" and array.shape[1] > 0):
+            raise MemworldError(
+                f"{path} has actions of type {array.dtype} and shape {array.shape}: expected integers (T,) or (T, A), "
+                "or floats (T, A)"
+            )
+        if len(array) == 0:
+            raise MemworldError(f"{path} has no actions: an episode needs at least one step")
+        if not first:
+            first, kind = str(path), (integers, array.shape[1:])
+        if kind != (integers, array.shape[1:]):
+            raise MemworldError(f"{path} has actions of another kind than {first}: keep them apart")
+        if integers and (array.min() < 0 or array.max() >= MAX_ACTIONS):
+            raise MemworldError(
+                f"{path} has actions of {array.min()} to {array.max()}: number them from 0 without gaps, to at most "
+                f"{MAX_ACTIONS - 1}"
+            )
+        highest = np.maximum(highest, array.max(0)) if integers else highest
+    integers, shape = kind
+    if not integers:
+        return supported_space(gymnasium.spaces.Box(-np.inf, np.inf, shape, np.float32))
+    if not shape:
+        return gymnasium.spaces.Discrete(int(highest[0]) + 1)
+    return supported_space(gymnasium.spaces.MultiDiscrete(highest + 1))
