@@ -39,7 +39,10 @@ SHOWN = (
     "minetest/treechop",
 )
 HORIZONS = (1, 5, 10, 20)
-METRIC = "moving_l1"
+METRIC = "moving_pixel_l1"
+OTHERS = ("l1", "ssim", "kl", "state_error")
+AT = 10
+BRIEFLY = ("encoder_bound", "persistence", "data_mean", "replay_kl, requery", "default, requery")
 
 
 def memworld(*arguments: object) -> float:
@@ -104,11 +107,14 @@ def measure(world: str, output: Path, options: argparse.Namespace) -> dict[str, 
     data = open_dataset(episodes)
     rows = read_metrics(evaluation / "metrics.parquet")
     table = Table(rows)
-    errors: dict[str, dict[int, list[float]]] = {}
+    errors: dict[str, dict[str, list[float]]] = {}
+    others: dict[str, dict[str, float]] = {}
     for method, mode in table.methods:
-        cells = {h: table.get(method, mode, METRIC, h) for h in HORIZONS}
         name = f"{method}, {mode}" if mode else method
+        cells = {str(h): table.get(method, mode, METRIC, h) for h in HORIZONS}
         errors[name] = {h: [cell.value, cell.low, cell.high] for h, cell in cells.items() if cell is not None}
+        more = {metric: table.get(method, mode, metric, AT) for metric in OTHERS}
+        others[name] = {metric: cell.value for metric, cell in more.items() if cell is not None}
     by_skill = returns(episodes)
     return {
         "world": world,
@@ -121,6 +127,7 @@ def measure(world: str, output: Path, options: argparse.Namespace) -> dict[str, 
         "seconds": {"record": seconds, "train": trained, "remember": remembered, "evaluate": evaluated},
         "held_out": options.held_out,
         "errors": errors,
+        "others": others,
     }
 
 
@@ -140,9 +147,14 @@ def markdown(found: list[dict[str, Any]]) -> str:
         lines += ["", f"{f['world']}, error on moving pixels, {f['held_out']} held-out episodes:", ""]
         lines += ["| method | " + " | ".join(f"t={h}" for h in HORIZONS) + " |", "|---" * (1 + len(HORIZONS)) + "|"]
         for name, cells in f["errors"].items():
-            shown = (cells.get(h) or cells.get(str(h)) for h in HORIZONS)
+            shown = (cells.get(str(h)) for h in HORIZONS)
             numbers = (f"{c[0]:.3f} [{c[1]:.3f}, {c[2]:.3f}]" if c else "" for c in shown)
             lines.append(f"| {name} | {' | '.join(numbers)} |")
+        lines += ["", f"{f['world']}, other metrics at t={AT}:", "", f"| method | {' | '.join(OTHERS)} |"]
+        lines += ["|---" * (1 + len(OTHERS)) + "|"]
+        for name in BRIEFLY:
+            cells = f["others"].get(name, {})
+            lines.append(f"| {name} | {' | '.join(f'{cells[m]:.4g}' if m in cells else '' for m in OTHERS)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -160,6 +160,7 @@ class EpisodeDataset(Sequence[Episode]):
         entries: Sequence[EpisodeEntry],
         load: Callable[[str], Episode],
         root: Path | None = None,
+        left_out: Sequence[str] = (),
     ) -> None:
         """Describe a data set.
 
@@ -168,6 +169,7 @@ class EpisodeDataset(Sequence[Episode]):
             entries: its episodes, in order.
             load: returns the episode of an id.
             root: file or folder that `load` reads from, if any.
+            left_out: what is stored there and has no place in an `Episode`, in a few words each.
 
         Raises:
             MemworldError: two episodes have one id.
@@ -175,6 +177,7 @@ class EpisodeDataset(Sequence[Episode]):
         self.info = info
         self.entries = tuple(entries)
         self.root = root
+        self.left_out = tuple(left_out)
         self._load = load
         self._by_id = {entry.id: entry for entry in self.entries}
         if len(self._by_id) != len(self.entries):
@@ -206,7 +209,7 @@ class EpisodeDataset(Sequence[Episode]):
     def __getitem__(self, index: slice) -> "EpisodeDataset": ...
     def __getitem__(self, index: int | slice) -> "Episode | EpisodeDataset":
         if isinstance(index, slice):
-            return EpisodeDataset(self.info, self.entries[index], self._load, self.root)
+            return EpisodeDataset(self.info, self.entries[index], self._load, self.root, self.left_out)
         return self.load(self.entries[index].id)
 
     def __iter__(self) -> Iterator[Episode]:
@@ -236,7 +239,7 @@ class EpisodeDataset(Sequence[Episode]):
         Raises:
             MemworldError: an id is unknown or given twice.
         """
-        return EpisodeDataset(self.info, [self._entry(i) for i in ids], self._load, self.root)
+        return EpisodeDataset(self.info, [self._entry(i) for i in ids], self._load, self.root, self.left_out)
 
     def check_output(self, path: str | Path) -> None:
         """See that what is written to `path` cannot destroy what the episodes are read from.

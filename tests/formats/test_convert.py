@@ -79,7 +79,7 @@ def test_there_and_back_nothing_is_lost(
     first = convert(dataset, folder / "first", here)
     second = convert(open_dataset(folder / "first"), folder / "second", there)
     back = convert(open_dataset(folder / "second"), folder / "back", here)
-    assert (first.losses, second.losses, back.losses, back.skipped) == ((), (), (), {})
+    assert (first.left_out, second.left_out, back.left_out, back.skipped) == ((), (), (), {})
     for converted in (first, second, back):
         assert_same_dataset(converted.dataset, dataset)
 
@@ -219,3 +219,26 @@ def test_through_the_program(tmp_path: Path, call: Callable[..., Any]) -> None:
     assert (tmp_path / "frames.png").read_bytes()[:4] == b"\x89PNG"
     for size in ("4", "axb", "4x4x4"):
         assert "is not of the form HxW" in call("inspect", tmp_path / "set", "--size", size).stderr
+
+
+def test_what_has_no_place_is_said(tmp_path: Path, call: Callable[..., Any]) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "by-hand").mkdir()
+    for name in ("a", "b"):
+        np.savez(
+            tmp_path / f"by-hand/{name}.npz",
+            observations=rng.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8),
+            actions=rng.integers(3, size=5),
+            rewards=np.zeros(5),
+            depth=np.zeros(5),
+        )
+    result = call("convert", tmp_path / "by-hand", "--output", tmp_path / "npz", "-q")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "not kept: array depth",
+        "not kept: the last action of each episode, which led to a frame that is not there",
+    ]
+    found = json.loads(call("inspect", tmp_path / "by-hand", "--frame-after-action", "--json").stdout)
+    assert found["not_read"][1].startswith("the first action of each episode")
+    again = call("convert", tmp_path / "npz", "--output", tmp_path / "again", "--to", "minari", "-q")
+    assert (again.exit_code, again.stderr) == (0, "")

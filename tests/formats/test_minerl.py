@@ -148,6 +148,7 @@ def test_other_numbers_words_of_observations_and_vectors(tmp_path: Path) -> None
         }
     )
     assert dataset.info.state_names == ("equipped_items.mainhand.damage", "vector_0", "vector_1")
+    assert "observation equipped_items.mainhand.type, which is in words" in dataset.left_out
     states = dataset[0].states
     assert states is not None
     np.testing.assert_array_equal(states, [[0, 0, 1], [1, 2, 3], [2, 4, 5]])

@@ -153,3 +153,19 @@ def test_whole_numbers_side_by_side_are_a_choice_each(tmp_path: Path, rng: np.ra
     assert dataset.info.action_space == gymnasium.spaces.MultiDiscrete([3, 2])
     assert dataset[1].actions.tolist() == [[2, 0]] * 5
     assert dataset[1].actions.dtype == np.int64
+
+
+def test_one_broken_file_among_many_is_listed_and_not_loaded(tmp_path: Path, rng: np.random.Generator) -> None:
+    for name in ("a", "b", "c"):
+        np.savez(tmp_path / f"{name}.npz", **arrays_of(rng))
+    for broken in ("a", "b"):
+        file = tmp_path / f"{broken}.npz"
+        file.write_bytes(file.read_bytes()[:100])
+    dataset = open_npz(tmp_path)
+    assert [(entry.id, entry.steps) for entry in dataset.entries] == [("a", 0), ("b", 0), ("c", 5)]
+    assert len(dataset.load("c")) == 5
+    with one_clear_error("a.npz is no .npz file of an episode, or is damaged"):
+        dataset.load("a")
+    (tmp_path / "c.npz").unlink()
+    with one_clear_error("a.npz is no .npz file of an episode, or is damaged"):
+        open_npz(tmp_path)

@@ -131,6 +131,7 @@ def test_what_is_missing_or_left_aside_is_said(tmp_path: Path) -> None:
     dataset = open_video(tmp_path)
     assert dataset.entries[0].source["rewards"] == "none recorded"
     assert dataset.entries[0].source["ignored_columns"] == "'frame', 'comment'"
+    assert dataset.left_out[:2] == ("column comment", "column frame")
     assert dataset[0].source == dataset.entries[0].source
     assert dataset[0].rewards.tolist() == [0, 0]
 

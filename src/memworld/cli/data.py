@@ -113,8 +113,8 @@ def convert(
     typer.echo(f"{output}: {converted.dataset}")
     for why in converted.skipped.values():
         typer.echo(f"skipped: {why}", err=True)
-    for loss in converted.losses:
-        typer.echo(f"not kept, as {to} has no place for it: {loss}", err=True)
+    for left_out in converted.left_out:
+        typer.echo(f"not kept: {left_out}", err=True)
 
 
 @app.command()

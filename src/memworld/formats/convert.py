@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from memworld.datasets import EpisodeDataset
-from memworld.errors import MemworldError, lookup
+from memworld.errors import MemworldError
 from memworld.formats import FORMATS, ReadOptions, find_writer
 from memworld.storage import OnExisting
 
@@ -17,12 +17,12 @@ class Conversion:
 
     Attributes:
         dataset: what was written, opened.
-        losses: what the new format cannot hold, and is gone.
+        left_out: what the old format holds and the new one does not, as it has no place in an `Episode`.
         skipped: the episodes that could not be read, by id, and why.
     """
 
     dataset: EpisodeDataset
-    losses: tuple[str, ...]
+    left_out: tuple[str, ...]
     skipped: dict[str, str]
 
 
@@ -82,8 +82,7 @@ def convert(
             raise MemworldError(
                 f"none of the {len(dataset)} episodes can be read; the first: {skipped[dataset.ids[0]]}"
             )
-    format = lookup(FORMATS, to, "format")
-    return Conversion(format.open(output, ReadOptions()), format.losses(dataset.info), skipped)
+    return Conversion(FORMATS[to].open(output, ReadOptions()), dataset.left_out, skipped)
 
 
 def _first_sound(dataset: EpisodeDataset, skip_broken: bool) -> None:

@@ -35,6 +35,13 @@ class ReadOptions:
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
             raise MemworldError(f"size {self.size} is no (height, width) of at least 1: give two numbers, as 64x64")
 
+    @property
+    def action_left_out(self) -> str:
+        """Of data with one frame for each action, the action of each episode that has no place in it."""
+        if self.frame_after_action:
+            return "the first action of each episode, which was chosen in a frame that is not there"
+        return "the last action of each episode, which led to a frame that is not there"
+
 
 class EpisodeWriter(Protocol):
     """Writes episodes one at a time; a context manager.
@@ -76,8 +83,7 @@ class Format:
             if they are damaged, of a version or with spaces that memworld does not read, or if a
             library is missing.
         writer: makes a writer; None if the format can only be read.
-        losses: what of a data set of this `DatasetInfo` the format cannot hold, each in a few words
-            ("the world's name"); empty if it holds all.
+            It holds all of an `Episode` and of a `DatasetInfo`, or refuses them.
     """
 
     name: str
@@ -85,4 +91,3 @@ class Format:
     found: Callable[[Path], bool]
     open: Callable[[Path, ReadOptions], EpisodeDataset]
     writer: Callable[[Path, DatasetInfo, OnExisting], EpisodeWriter] | None = None
-    losses: Callable[[DatasetInfo], tuple[str, ...]] = lambda info: ()

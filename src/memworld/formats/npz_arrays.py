@@ -74,6 +74,12 @@ def read_arrays(
         ) from error
 
 
+def array_names(path: Path) -> list[str]:
+    """Names of the arrays of an `.npz` file that `read_arrays` could read."""
+    with zipfile.ZipFile(path) as archive:
+        return [member.removesuffix(".npy") for member in archive.namelist() if member.endswith(".npy")]
+
+
 def _read_header(archive: zipfile.ZipFile, name: str, file_size: int) -> Declared:
     """What the member `name` declares.
 

@@ -24,7 +24,7 @@ from memworld.datasets import DatasetInfo, EpisodeDataset, EpisodeEntry
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.formats.format import ReadOptions
-from memworld.formats.npz_arrays import Declared, read_arrays
+from memworld.formats.npz_arrays import Declared, array_names, read_arrays
 from memworld.storage import check_name
 
 _BY_HAND = ("observations", "actions", "rewards")
@@ -38,29 +38,60 @@ def npz_files(folder: Path) -> list[Path]:
 
 
 def open_npz_by_hand(files: Sequence[Path], root: Path, options: ReadOptions) -> EpisodeDataset:
-    """Open files without a `dataset.json`: read all actions, and the frames of the first file only.
+    """Open files without a `dataset.json`: read all actions, and the frames of the first sound file only.
+
+    A damaged file is listed with 0 steps and cannot be loaded.
 
     Raises:
-        MemworldError: a file's name is no id, its actions are damaged or of another kind than the
-            first file's, or the first file is damaged; loading an episode raises it too.
+        MemworldError: a file's name is no id, all files are damaged, or the actions of one are of
+            another kind than those of the first; loading an episode raises it if its file is damaged.
     """
     paths = {_id_of(file): file for file in files}
-    actions, steps = {}, {}
+    actions: dict[Path, np.ndarray] = {}
+    steps: dict[Path, int] = {}
+    left_out: set[str] = set()
+    problems: list[MemworldError] = []
     for file in files:
-        declared: dict[str, Declared] = {}
-        actions[file] = read_arrays(file, ("actions", "observations"), check=declared.update, load=("actions",))[
-            "actions"
-        ]
-        steps[file] = _steps(declared)
-        if actions[file].size and actions[file].ndim and not steps[file]:
-            raise MemworldError(f"{file} has one frame for its only action: an episode needs at least two")
+        try:
+            actions[file], steps[file], others = _survey(file, options)
+            left_out.update(others)
+        except MemworldError as error:
+            problems.append(error)
+    if not actions:
+        raise problems[0]
     space = _infer_space(actions)
-    first = _load_by_hand(files[0], options)
+    first = _first_sound(list(actions), options)
     columns = 0 if first.states is None else first.states.shape[1]
     height, width, channels = first.observations.shape[1:]
     info = DatasetInfo((height, width, channels), space, state_names=tuple(f"state_{i}" for i in range(columns)))
-    entries = [EpisodeEntry(episode_id, steps[file]) for episode_id, file in paths.items()]
-    return EpisodeDataset(info, entries, lambda episode_id: _load_by_hand(paths[episode_id], options), root)
+    entries = [EpisodeEntry(episode_id, steps.get(file, 0)) for episode_id, file in paths.items()]
+    return EpisodeDataset(
+        info, entries, lambda episode_id: _load_by_hand(paths[episode_id], options), root, sorted(left_out)
+    )
+
+
+def _survey(file: Path, options: ReadOptions) -> tuple[np.ndarray, int, list[str]]:
+    """A file's actions, how many transitions it holds, and what in it is not read."""
+    declared: dict[str, Declared] = {}
+    names = ("actions", "observations")
+    actions = read_arrays(file, names, check=declared.update, load=("actions",))["actions"]
+    steps = _steps(declared)
+    if actions.size and actions.ndim and not steps:
+        raise MemworldError(f"{file} has one frame for its only action: an episode needs at least two")
+    left_out = [f"array {name}" for name in array_names(file) if name not in (*ARRAYS, "states")]
+    paired = actions.ndim > 0 and steps < len(actions)
+    return actions, steps, [*left_out, options.action_left_out] if paired else left_out
+
+
+def _first_sound(files: Sequence[Path], options: ReadOptions) -> Episode:
+    """The episode of the first file that can be read; raises what is wrong with the first if none can."""
+    problems = []
+    for file in files:
+        try:
+            return _load_by_hand(file, options)
+        except MemworldError as error:
+            problems.append(error)
+    raise problems[0]
 
 
 def _steps(declared: Mapping[str, Declared]) -> int:

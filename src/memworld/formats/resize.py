@@ -34,4 +34,4 @@ def resized(dataset: EpisodeDataset, size: tuple[int, int]) -> EpisodeDataset:
         return replace(episode, observations=resize_frames(episode.observations, size))
 
     info = replace(dataset.info, observation_shape=(*size, dataset.info.observation_shape[2]))
-    return EpisodeDataset(info, dataset.entries, load, dataset.root)
+    return EpisodeDataset(info, dataset.entries, load, dataset.root, dataset.left_out)

@@ -51,6 +51,7 @@ def inspect_dataset(dataset: EpisodeDataset) -> dict[str, Any]:
         "terminated_episodes": sum(summary.terminated for summary in sound),
         "truncated_episodes": sum(summary.truncated for summary in sound),
         "state_names": list(dataset.info.state_names),
+        "not_read": list(dataset.left_out),
         "problems": [*broken, *_problems(sound, actions, dataset)],
         "episode_ids": list(dataset.ids),
     }

@@ -69,6 +69,7 @@ def check(dataset: EpisodeDataset, jpeg: bool) -> None:
     """See that the data set is what one who plays `EPISODES` sees."""
     assert (dataset.info.state_names, dataset.info.observation_shape) == (("place",), (40, 48, 3))
     assert dataset.info.action_space == Arm.action_space
+    assert dataset.left_out == ("infos, if there are any",)
     assert [entry.source["seed"] for entry in dataset.entries] == [seed for seed, _ in EPISODES]
     for episode, (seed, steps) in zip(dataset, EPISODES, strict=True):
         env, actions = Arm(), actions_of(seed, steps)

@@ -29,7 +29,10 @@ from memworld.formats.video_frames import gather_frames, read_frames
 from memworld.storage import one_line
 
 ACTION, STATE, REWARD, DONE, SUCCESS = "action", "observation.state", "next.reward", "next.done", "next.success"
-_BOOKKEEPING = ("episode_index", "frame_index", "timestamp")
+BOOKKEEPING = ("episode_index", "frame_index", "timestamp", "index", "task_index")
+"""Columns that say where a row belongs, which the order of an episode and its source say too."""
+
+_NEEDED = ("episode_index", "frame_index", "timestamp")
 
 
 def load_episode(
@@ -94,7 +97,7 @@ class _Rows:
     def __init__(self, metadata: Metadata, path: Path, first: int, count: int, index: int) -> None:
         self._metadata, self._path, self._count = metadata, path, count
         used = (ACTION, STATE, REWARD, DONE, SUCCESS)
-        names = [*_BOOKKEEPING, *(name for name in used if name in metadata.features)]
+        names = [*_NEEDED, *(name for name in used if name in metadata.features)]
         self._table = pa.Table.from_batches(list(read_rows(path, open_parquet(path), names, first, count)))
         if (held := self.column("episode_index")[:, 0]).min() != index or held.max() != index:
             raise MemworldError(f"table {path} has rows of the episodes {held.min()} to {held.max()} in its place")

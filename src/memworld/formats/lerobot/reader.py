@@ -12,7 +12,7 @@ from memworld.datasets import DatasetInfo, EpisodeDataset, EpisodeEntry
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.formats.format import ReadOptions
-from memworld.formats.lerobot.episode import ACTION, REWARD, STATE, load_episode
+from memworld.formats.lerobot.episode import ACTION, BOOKKEEPING, DONE, REWARD, STATE, SUCCESS, load_episode
 from memworld.formats.lerobot.listing import Listed, first_rows, list_episodes
 from memworld.formats.lerobot.metadata import Feature, Metadata, choose_camera, image_shape, read_metadata
 from memworld.formats.tables import column_range
@@ -61,7 +61,14 @@ def open_lerobot(path: str | Path, options: ReadOptions | None = None) -> Episod
         except MemworldError as error:
             raise MemworldError(f"episode {episode_id} of {root}: {error}") from error
 
-    return EpisodeDataset(info, entries, load, root)
+    return EpisodeDataset(info, entries, load, root, _left_out(metadata, camera, options))
+
+
+def _left_out(metadata: Metadata, camera: str, options: ReadOptions) -> list[str]:
+    """What of the data set no `Episode` holds."""
+    read = {camera, ACTION, STATE, REWARD, DONE, SUCCESS, *BOOKKEEPING}
+    others = [f"feature {name}" for name in metadata.features if name not in read]
+    return [*others, options.action_left_out]
 
 
 def _source(metadata: Metadata, camera: str, listed: Listed) -> dict[str, Any]:

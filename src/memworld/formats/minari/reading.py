@@ -72,7 +72,10 @@ def open_minari(path_or_id: str | Path, options: ReadOptions | None = None) -> E
         with one_error(f"episode {entry.id} of Minari set {folder}"):
             return _load(storage, info, seen, states, index, entry)
 
-    return EpisodeDataset(info, entries, load, folder)
+    left_out = [f"observation {name}" for name in seen.left_out]
+    if not extra:
+        left_out.append("infos, if there are any")
+    return EpisodeDataset(info, entries, load, folder, left_out)
 
 
 def read_metadata(folder: Path, given: Path) -> dict[str, Any]:

@@ -62,11 +62,13 @@ class Observed:
         image: the column of the frames.
         frame_shape: (H, W, C) of a frame.
         states: columns of numbers beside it.
+        left_out: names of entries that are neither.
     """
 
     image: Column
     frame_shape: tuple[int, int, int]
     states: tuple[Column, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def frames(self, array: np.ndarray) -> np.ndarray:
         """The image column, uint8 (T+1, *shape), as frames (T+1, H, W, C)."""
@@ -122,7 +124,8 @@ def observed(space: gymnasium.Space[Any], camera: str | None) -> Observed:
     states = [Column(path, part.shape or (), True) for path, part in leaves if _is_state(part)]
     shape = _frame_shape(part)
     assert shape is not None
-    return Observed(Column(chosen, part.shape or (), True, True), shape, tuple(states))
+    others = ["/".join(path[1:]) for path, other in leaves if path != chosen and not _is_state(other)]
+    return Observed(Column(chosen, part.shape or (), True, True), shape, tuple(states), tuple(others))
 
 
 def action_columns(space: ActionSpace) -> tuple[Column, ...]:

@@ -106,6 +106,16 @@ def read_columns(path: Path) -> Columns:
     )
 
 
+def words_observed(path: Path) -> list[str]:
+    """The observations of a recording that are words, and so no states; empty if its file is damaged."""
+    try:
+        observations = _named(path, "observation")
+        arrays = read_arrays(path, list(observations))
+    except MemworldError:
+        return []
+    return [name for key, name in observations.items() if arrays[key].dtype.kind not in "biuf"]
+
+
 def state_names(kinds: Kinds) -> tuple[str, ...]:
     """A name for each column of the states, numbered where an observation has several."""
     return tuple(

@@ -15,7 +15,7 @@ from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.formats.format import ReadOptions
 from memworld.formats.minerl.action_space import ActionSurvey, encode_actions
-from memworld.formats.minerl.columns import Columns, Kind, Kinds, read_columns, state_names
+from memworld.formats.minerl.columns import Columns, Kind, Kinds, read_columns, state_names, words_observed
 from memworld.formats.minerl.layout import (
     ARRAYS,
     MARKER,
@@ -168,7 +168,9 @@ def _open_recorded(located: Located, metadata: Mapping[Path, Any], options: Read
     space, action_names = surveys[usual].space()
     size = options.size or _frame_size([recording.folder for recording in found if not recording.problem])
     info = DatasetInfo((*size, 3), space, located.environment, state_names(dict(usual)), action_names)
-    return _dataset(located, info, found, lambda recording: _load_recorded(recording, info, options))
+    sound = next(recording.folder for recording in found if not recording.problem)
+    left_out = [f"observation {name}, which is in words" for name in words_observed(sound / ARRAYS)]
+    return _dataset(located, info, found, lambda recording: _load_recorded(recording, info, options), left_out)
 
 
 def _find_recorded(folder: Path, metadata: Any, environment: str) -> tuple[_Found, Columns | None]:
@@ -257,7 +259,11 @@ def _with_size(info: DatasetInfo, options: ReadOptions) -> DatasetInfo:
 
 
 def _dataset(
-    located: Located, info: DatasetInfo, found: Iterable[_Found], load: Callable[[_Found], Episode]
+    located: Located,
+    info: DatasetInfo,
+    found: Iterable[_Found],
+    load: Callable[[_Found], Episode],
+    left_out: Sequence[str] = (),
 ) -> EpisodeDataset:
     """The data set of these recordings, in which every error of loading names the recording."""
     by_id = {recording.entry.id: recording for recording in found}
@@ -272,4 +278,4 @@ def _dataset(
             where = "" if str(recording.folder) in str(error) else f" in {recording.folder}"
             raise MemworldError(f"episode {episode}{where} cannot be loaded: {error}") from error
 
-    return EpisodeDataset(info, [recording.entry for recording in found], load_named, located.root)
+    return EpisodeDataset(info, [recording.entry for recording in found], load_named, located.root, left_out)

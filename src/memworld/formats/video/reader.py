@@ -134,7 +134,11 @@ def _open_by_hand(path: Path, pairs: list[Pair], options: ReadOptions) -> Episod
                 source=sources[episode_id],
             )
 
-    return EpisodeDataset(info, entries, load, path)
+    ignored = sorted({column for table in tables.values() for column in table.layout.ignored})
+    left_out = [f"column {column}" for column in ignored]
+    if any(entry.id in tables and entry.steps < tables[entry.id].actions_given for entry in entries):
+        left_out.append(options.action_left_out)
+    return EpisodeDataset(info, entries, load, path, left_out)
 
 
 @contextmanager

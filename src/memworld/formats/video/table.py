@@ -140,6 +140,11 @@ class ActionTable:
     def __len__(self) -> int:
         return len(self.actions)
 
+    @property
+    def actions_given(self) -> int:
+        """How many rows have an action."""
+        return len(self) - self.ends_bare
+
     def steps(self, frames: int) -> int:
         """The number of transitions that the table and a video of so many frames make.
 
