@@ -10,6 +10,7 @@ import typer
 from memworld.cli.app import app
 from memworld.cli.options import (
     Camera,
+    Cut,
     FrameAfterAction,
     Output,
     Overwrite,
@@ -91,6 +92,7 @@ def convert(
     size: Size = None,
     camera: Camera = None,
     frame_after_action: FrameAfterAction = False,
+    cut: Cut = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave out episodes that cannot be read, and name them.")
     ] = False,
@@ -103,7 +105,7 @@ def convert(
     from memworld.formats.convert import convert as convert_dataset
 
     converted = convert_dataset(
-        open_dataset(source, read_options(size, camera, frame_after_action)),
+        open_dataset(source, read_options(size, camera, frame_after_action, cut)),
         output,
         to,
         skip_broken=skip_broken,
@@ -125,13 +127,14 @@ def inspect(
     size: Size = None,
     camera: Camera = None,
     frame_after_action: FrameAfterAction = False,
+    cut: Cut = None,
 ) -> None:
     """Say what a memory, or a data set of any format, holds, and what is wrong with it."""
     from memworld.formats import open_dataset
     from memworld.inspection import inspect_path, is_memory, write_sample
     from memworld.recorded import check_picture
 
-    options = read_options(size, camera, frame_after_action)
+    options = read_options(size, camera, frame_after_action, cut)
     if picture is not None:
         check_picture(picture)
         if is_memory(path):

@@ -31,6 +31,9 @@ FrameAfterAction = Annotated[
         help="Of data with as many frames as actions: a row's frame is what its action led to, not where it was taken.",
     ),
 ]
+Cut = Annotated[
+    int | None, typer.Option("--cut", metavar="STEPS", help="Cut longer episodes into pieces of at most so many steps.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 
@@ -45,19 +48,20 @@ def on_existing(resume: bool, overwrite: bool) -> OnExisting:
     return "resume" if resume else "overwrite" if overwrite else "error"
 
 
-def read_options(size: str | None, camera: str | None, frame_after_action: bool) -> ReadOptions:
-    """What `--size`, `--camera` and `--frame-after-action` ask for.
+def read_options(size: str | None, camera: str | None, frame_after_action: bool, cut: int | None) -> ReadOptions:
+    """What `--size`, `--camera`, `--frame-after-action` and `--cut` ask for.
 
     Raises:
         MemworldError: the size is not of the form HxW.
     """
-    if size is None:
-        return ReadOptions(None, camera, frame_after_action)
-    try:
-        height, width = map(int, size.lower().split("x"))
-    except ValueError:
-        raise MemworldError(f"size {size!r} is not of the form HxW, as 64x64") from None
-    return ReadOptions((height, width), camera, frame_after_action)
+    pixels = None
+    if size is not None:
+        try:
+            height, width = map(int, size.lower().split("x"))
+        except ValueError:
+            raise MemworldError(f"size {size!r} is not of the form HxW, as 64x64") from None
+        pixels = (height, width)
+    return ReadOptions(pixels, camera, frame_after_action, cut)
 
 
 def split(data: Path, held_out: int | None, seed: int) -> tuple[EpisodeDataset, EpisodeDataset]:

@@ -10,6 +10,7 @@ from memworld.formats.lerobot import LEROBOT
 from memworld.formats.minari import MINARI, datasets_root, open_minari, write_minari
 from memworld.formats.minerl import MINERL
 from memworld.formats.npz import NPZ, NpzWriter, open_npz, write_npz
+from memworld.formats.pieces import in_pieces
 from memworld.formats.resize import resized
 from memworld.formats.video import VIDEO
 
@@ -53,7 +54,9 @@ def open_dataset(path: str | Path, options: ReadOptions | None = None) -> Episod
     dataset = format.open(path, options)
     if not len(dataset):
         raise MemworldError(f"no episodes in {path}: record some first")
-    return dataset if options.size is None else resized(dataset, options.size)
+    # What a format has done by itself is left as it is.
+    dataset = dataset if options.size is None else resized(dataset, options.size)
+    return dataset if options.most_steps is None else in_pieces(dataset, options.most_steps)
 
 
 def find_writer(name: str) -> Callable[..., EpisodeWriter]:

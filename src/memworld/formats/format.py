@@ -22,18 +22,23 @@ class ReadOptions:
         camera: which of several videos to take, of formats that have several; None takes the only one.
         frame_after_action: of data with one frame for each action, whether that frame is the one
             that the action led to; otherwise it is the one in which the action was chosen.
+        most_steps: cut longer episodes into pieces of at most so many steps, so that none of them
+            need be in memory as a whole where the format can be read in parts; None cuts nothing.
 
     Raises:
-        MemworldError: a size below 1.
+        MemworldError: a size or `most_steps` below 1.
     """
 
     size: tuple[int, int] | None = None
     camera: str | None = None
     frame_after_action: bool = False
+    most_steps: int | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
             raise MemworldError(f"size {self.size} is no (height, width) of at least 1: give two numbers, as 64x64")
+        if self.most_steps is not None and self.most_steps < 1:
+            raise MemworldError(f"most_steps is {self.most_steps}: an episode needs at least one step")
 
     @property
     def action_left_out(self) -> str:

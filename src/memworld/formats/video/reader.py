@@ -14,8 +14,10 @@ from memworld.datasets import DatasetInfo, EpisodeDataset, EpisodeEntry
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.formats.format import ReadOptions
+from memworld.formats.pieces import pieces_of
 from memworld.formats.tables import shorten
 from memworld.formats.video.pairs import VIDEOS, Pair, find_pairs, has_pair
+from memworld.formats.video.reel import Reel
 from memworld.formats.video.table import ActionTable, read_table
 from memworld.formats.video.written import MARKER, Written, load_written, read_marker, read_written
 from memworld.formats.video_frames import count_frames, gather_frames, read_frames
@@ -36,7 +38,7 @@ def open_video(path: str | Path, options: ReadOptions | None = None) -> EpisodeD
 
     Args:
         path: a folder of videos and tables, or one video with its table beside it.
-        options: `size`; `frame_after_action` applies to tables made by hand.
+        options: `size`; `frame_after_action` and `most_steps` apply to tables made by hand.
 
     Raises:
         MemworldError: there is nothing of the kind, no table can be read, the tables disagree about
@@ -116,29 +118,30 @@ def _open_by_hand(path: Path, pairs: list[Pair], options: ReadOptions) -> Episod
     layout = next(iter(tables.values())).layout
     space, shape = _infer_space(list(tables.values())), _frame_shape([by_id[name] for name in tables], options)
     info = DatasetInfo(shape, space, "", layout.state_names, layout.action_names)
-    sources = {entry.id: entry.source for entry in entries}
+    pieces = {piece.entry.id: piece for piece in pieces_of(entries, options.most_steps)}
+    reel = Reel()
 
     def load(episode_id: str) -> Episode:
-        pair = by_id[episode_id]
+        piece = pieces[episode_id]
+        pair = by_id[piece.whole.id]
         with _one_error(pair):
             table = read_table(pair.table)
             _check_choices(table)
-            # One more than the most that fit is enough to see that there are too many.
-            frames = gather_frames(islice(read_frames(pair.video), len(table) + 2), options.size)
-            if len(frames) == len(table) + 2:
-                table.steps(max(len(frames), count_frames(pair.video)))
-            return Episode(
-                episode_id,
-                frames,
-                **table.arrays(len(frames), options.frame_after_action),
-                source=sources[episode_id],
-            )
+            if piece.is_whole:
+                # One more than the most that fit is enough to see that there are too many.
+                frames = gather_frames(islice(read_frames(pair.video), len(table) + 2), options.size)
+                held = len(frames) if len(frames) < len(table) + 2 else max(len(frames), count_frames(pair.video))
+            else:
+                frames = reel.read(pair.video, piece.start, piece.entry.steps + 1, options.size)
+                held = count_frames(pair.video)
+            arrays = table.arrays(held, options.frame_after_action)
+            return piece.cut(frames, arrays)
 
     ignored = sorted({column for table in tables.values() for column in table.layout.ignored})
     left_out = [f"column {column}" for column in ignored]
     if any(entry.id in tables and entry.steps < tables[entry.id].actions_given for entry in entries):
         left_out.append(options.action_left_out)
-    return EpisodeDataset(info, entries, load, path, left_out)
+    return EpisodeDataset(info, [piece.entry for piece in pieces.values()], load, path, left_out)
 
 
 @contextmanager
