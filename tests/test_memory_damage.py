@@ -68,7 +68,7 @@ def without_checksums(folder: Path) -> None:
         (put_info("observation_shape", [4, 4]), "memory.json is damaged"),
         (put_info("observation_shape", [4, 4, 2]), "memory.json cannot be used: frames of shape"),
         (put_info("observation_shape", [4, 8, 1]), r"e0.frames.npy are not uint8 \[2, 4, 8, 1\]"),
-        (put_info("action_space", {"type": "Dict"}), "memory.json cannot be used: unknown action space"),
+        (put_info("action_space", {"type": "Tuple"}), "memory.json cannot be used: unknown action space"),
         (put_info("action_space", None), "memory.json cannot be used: damaged action space"),
         (put("episodes", 3), "memory.json is damaged"),
         (put("episodes", ["e0"]), "memory.json is damaged"),

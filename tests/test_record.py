@@ -8,6 +8,8 @@ import gymnasium
 import numpy as np
 import pytest
 
+from memworld.actions import restore_actions
+from memworld.formats import FORMATS
 from memworld.formats.npz import open_npz
 from memworld.record import load_policy, record
 from memworld.storage import locked
@@ -375,3 +377,60 @@ def test_two_recordings_never_share_a_folder(tmp_path: Path, mode: Any) -> None:
     assert_same_dataset(open_npz(data), whole)
     again = record(toy(), always_two, data, episodes=3, max_steps=9, random_start=0, on_existing=mode)
     assert len(again) == 3
+
+
+@pytest.mark.parametrize(
+    ("space", "named"),
+    [
+        (gymnasium.spaces.Box(-1, 1, (4,), np.float32), "Box"),
+        (gymnasium.spaces.Box(0, 255, (64, 64), np.uint8), "Box"),
+        (gymnasium.spaces.Dict({"image": Toy.observation_space}), "Dict"),
+    ],
+)
+def test_worlds_without_pictures_are_refused(
+    tmp_path: Path, space: gymnasium.Space[Any], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Toy, "observation_space", space)
+    with one_clear_error(f"toy has observations in {named}.*memworld needs uint8 frames"):
+        record(toy(), always_two, tmp_path / "set", episodes=1, max_steps=5)
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("state", [None, np.zeros(2), "here"])
+def test_states_that_are_not_as_the_world_says(tmp_path: Path, state: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = np.zeros((64, 64, 3), np.uint8)
+    info = {} if state is None else {"state": state}
+    monkeypatch.setattr(Toy, "reset", lambda self, *, seed=None, options=None: (frame, info))
+    with one_clear_error("toy names 1 state variables, but its info has no 'state' of as many numbers"):
+        record(toy(), always_two, tmp_path, episodes=1, max_steps=5, random_start=0)
+
+
+def test_a_world_of_mixed_actions_is_recorded_in_every_format(tmp_path: Path) -> None:
+    space = gymnasium.spaces.Dict(
+        {"jump": gymnasium.spaces.Discrete(2), "turn": BOX, "keys": gymnasium.spaces.MultiBinary(2)}
+    )
+    taken: list[dict[str, Any]] = []
+
+    class Watched(Toy):
+        def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+            assert space.contains({**action, "keys": action["keys"].astype(np.int8)})
+            taken.append(action)
+            return super().step(action)
+
+    world = World("toy", lambda: Watched(space), ("count",), ("jump=no", "jump=yes"))
+    for name, format in FORMATS.items():
+        if format.writer is None:
+            continue
+        taken.clear()
+        dataset = record(world, "random", tmp_path / name, episodes=2, max_steps=9, random_start=0, format=name, seed=3)
+        recorded = [restore_actions(action, dataset.info.action_space) for e in dataset for action in e.actions]
+        assert len(recorded) == len(taken) == 12
+        for one, other in zip(recorded, taken, strict=True):
+            for key in space.spaces:
+                np.testing.assert_array_equal(one[key], other[key])
+        again = record(
+            world, "random", tmp_path / name, episodes=3, max_steps=9, random_start=0, format=name, seed=3,
+            on_existing="resume",
+        )  # fmt: skip
+        assert_same_dataset(again[:2], dataset)
+        assert len(again) == 3

@@ -17,6 +17,7 @@ from memworld.errors import MemworldError
 from memworld.storage import (
     check_name,
     make_folder,
+    one_line,
     read_arrays,
     read_json,
     write_arrays,
@@ -260,3 +261,8 @@ def test_a_picture_of_strips(tmp_path: Path, channels: int, mode: str) -> None:
         assert (image.size, image.mode) == ((15, 8), mode)
         pixels = np.asarray(image).reshape(8, 15, channels)
     np.testing.assert_array_equal(pixels[4:, 5:10], strips[1, 1])
+
+
+def test_one_line_holds_nothing_that_a_terminal_obeys() -> None:
+    assert one_line("two\n  lines\tand ö, 漢") == "two lines and ö, 漢"
+    assert one_line("a\x1b[2Jb\x00\u202e\udcff") == r"a\x1b[2Jb\x00\u202e\udcff"

@@ -296,6 +296,17 @@ def test_distances_are_the_metric_s_own_and_the_penalty_stands_beside_them() -> 
         alone.next(alone.encode(frame(80)), [0])
 
 
+def test_soft_conditioning_where_most_moments_are_in_another_episode_too() -> None:
+    """A small world without noise: the median distance to another episode is 0, and yet some are apart."""
+    twice, apart = walk("one", 50, [1] * 6), walk("two", 50, [1] * 6)
+    other = walk("three", 50, [0] * 3)
+    model = world(twice, apart, other, strategy="replay_kl", conditioning="soft", action_weight=100.0)
+    assert float(model.support.distances.median()) == 0
+    assert model.support.typical == float(model.support.distances[model.support.distances > 0].median())
+    matches = model.next(model.encode(frame(50)), [0]).matches
+    assert int(model.memory.rows.episodes[matches.rows[0, 0]]) == 2
+
+
 def test_ended_threads_are_no_shortfall() -> None:
     short, long = walk("short", 50, [1, 1]), walk("long", 50, [1] * 5, lane=1)
     model = world(short, long, strategy="replay_l2", k=3, conditioning="hard", rule="mean")

@@ -206,8 +206,13 @@ def _find_policy(world: World, policy: str | Policy) -> tuple[PolicyFactory, str
 
 
 def _dataset_info(world: World, env: gymnasium.Env[np.ndarray, Any]) -> DatasetInfo:
-    assert env.observation_space.shape is not None
-    height, width, channels = env.observation_space.shape
+    observed = env.observation_space
+    if not (isinstance(observed, gymnasium.spaces.Box) and observed.dtype == np.uint8 and len(observed.shape) == 3):
+        raise MemworldError(
+            f"{world.name} has observations in {one_line(observed)[:120]}, memworld needs uint8 frames (H, W, C): wrap "
+            "it to return pictures, as with gymnasium's AddRenderObservation"
+        )
+    height, width, channels = observed.shape
     space = supported_space(env.action_space)
     return DatasetInfo((height, width, channels), space, world.name, world.state_names, world.action_names)
 
@@ -278,7 +283,15 @@ def _random_start(
 
 
 def _state(world: World, info: dict[str, Any]) -> np.ndarray:
-    return np.array(info["state"] if world.state_names else (), np.float32)
+    if not world.state_names:
+        return np.empty(0, np.float32)
+    try:
+        return np.array(info["state"], np.float32).reshape(len(world.state_names))
+    except (KeyError, TypeError, ValueError) as error:
+        raise MemworldError(
+            f"{world.name} names {len(world.state_names)} state variables, but its info has no 'state' of as many "
+            f"numbers ({one_line(error)}): return them from reset and step, or name none"
+        ) from error
 
 
 def _check_action(action: Any, space: ActionSpace, plan: _Plan, step: int) -> np.ndarray:

@@ -26,18 +26,20 @@ class Support:
 
     @property
     def typical(self) -> float:
-        """The median distance, the unit in which soft conditioning is measured.
+        """The median distance above 0, the unit in which soft conditioning is measured.
+
+        In a small world most moments are in another episode too, at distance 0; the others tell.
 
         Raises:
-            MemworldError: there is none, or it is 0, so that no penalty could be measured in it.
+            MemworldError: there is none, so that no penalty could be measured in it.
         """
-        typical = float(self.distances.median()) if len(self.distances) else 0.0
-        if typical == 0:
+        apart = self.distances[self.distances > 0]
+        if len(apart) == 0:
             raise MemworldError(
                 "soft conditioning measures in distances between episodes, and this memory has a single episode, or "
                 "copies of one: remember others, or use hard or none"
             )
-        return typical
+        return float(apart.median())
 
     def quantile(self, distances: Tensor) -> Tensor:
         """The share of leave-one-episode-out distances below each of `distances`, same shape, float64.

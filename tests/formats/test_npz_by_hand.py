@@ -169,3 +169,26 @@ def test_one_broken_file_among_many_is_listed_and_not_loaded(tmp_path: Path, rng
     (tmp_path / "c.npz").unlink()
     with one_clear_error("a.npz is no .npz file of an episode, or is damaged"):
         open_npz(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["terminations", "truncations"])
+def test_an_end_marked_at_the_last_of_as_many_frames_is_kept(
+    tmp_path: Path, rng: np.random.Generator, name: str
+) -> None:
+    np.savez(tmp_path / "a.npz", **paired(rng), **{name: np.arange(6) == 5})
+    [episode] = open_dataset(tmp_path)
+    assert getattr(episode, name).tolist() == [False] * 4 + [True]
+    assert episode.terminations[-1] != episode.truncations[-1]
+    [after] = open_dataset(tmp_path, ReadOptions(frame_after_action=True))
+    assert getattr(after, name).tolist() == [False] * 4 + [True]
+
+
+def test_an_empty_episode_among_others_and_a_loud_name(tmp_path: Path, rng: np.random.Generator) -> None:
+    np.savez(tmp_path / "a.npz", **arrays_of(rng, actions=np.zeros(0, np.int64)))
+    np.savez(tmp_path / "b.npz", **arrays_of(rng))
+    (tmp_path / "b.npz").rename(tmp_path / "B.NPZ")
+    dataset = open_npz(tmp_path)
+    assert [(entry.id, entry.steps) for entry in dataset.entries] == [("B", 5), ("a", 0)]
+    assert open_dataset(tmp_path / "B.NPZ").ids == ("B",)
+    with one_clear_error("a.npz has 6 observations and 0 actions"):
+        dataset.load("a")

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -5,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memworld.formats import open_dataset, write_minari, write_npz
+from memworld.formats import ReadOptions, open_dataset, write_minari, write_npz
+from memworld.formats.convert import convert
 from tests.helpers import assert_same_dataset, make_dataset, one_clear_error
 
 
@@ -54,3 +56,45 @@ def test_minari_is_imported_only_when_needed(tmp_path: Path) -> None:
     )
     assert "memworld.formats.minari" in run.stdout.split()
     assert not {"minari", "h5py"} & set(run.stdout.split())
+
+
+def test_several_data_sets_in_one_folder(tmp_path: Path) -> None:
+    dataset = make_dataset(np.random.default_rng(0), 2)
+    convert(dataset, tmp_path / "own")
+    convert(dataset, tmp_path / "clips", "video")
+    convert(dataset, tmp_path / "recordings", "minerl")
+    for file in (tmp_path / "clips").glob("e0.*"):
+        shutil.copy(file, tmp_path / "own")
+    # memworld's own list wins over what lies beside it.
+    assert_same_dataset(open_dataset(tmp_path / "own"), dataset)
+    # A recording of MineRL's holds an .npz, which is no episode by hand.
+    [recording] = (tmp_path / "recordings").glob("*/v4_e0")
+    assert open_dataset(recording).ids == ("e0",)
+    for file in (tmp_path / "own/episodes").iterdir():
+        shutil.copy(file, tmp_path / "clips")
+    with one_clear_error("clips holds several data sets .*video.*npz.*: give each a folder of its own"):
+        open_dataset(tmp_path / "clips")
+
+
+def test_options_that_would_be_ignored_are_refused(tmp_path: Path) -> None:
+    convert(make_dataset(np.random.default_rng(0), 1), tmp_path / "set")
+    with one_clear_error("has no cameras to choose from"):
+        open_dataset(tmp_path / "set", ReadOptions(camera="top"))
+    with one_clear_error("has a frame more than actions, so their order is known"):
+        open_dataset(tmp_path / "set", ReadOptions(frame_after_action=True))
+    for size in ((9999999, 1), (10**30, 2)):
+        with one_clear_error("is no .* of 1 to 8192"):
+            ReadOptions(size=size)
+
+
+def test_what_was_read_in_two_ways_is_not_mixed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "set").mkdir()
+    for name in ("a", "b"):
+        frames = rng.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+        np.savez(tmp_path / f"set/{name}.npz", observations=frames, actions=np.arange(5), rewards=np.zeros(5))
+    before, after = (open_dataset(tmp_path / "set", ReadOptions(frame_after_action=late)) for late in (False, True))
+    convert(before.subset(["a"]), tmp_path / "out")
+    with one_clear_error("holds another episode a than the one to write"):
+        convert(after, tmp_path / "out", on_existing="resume")
+    assert after[0].source == after.entries[0].source == {"frame_after_action": True}

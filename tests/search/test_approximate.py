@@ -1,5 +1,5 @@
-import builtins
 import logging
+import sys
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -296,15 +296,8 @@ def test_bad_input_is_refused(few: Candidates) -> None:
 
 
 def test_without_faiss_the_extra_is_named(few: Candidates, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *args: Any, **settings: Any) -> Any:
-        if name == "faiss":
-            raise ImportError(name)
-        return real(name, *args, **settings)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with one_clear_error(r"pip install 'memworld\[approximate\]'"):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with one_clear_error(r'need the package faiss .*pip install "memworld\[approximate\]"'):
         ApproximateIndex("l2", few)
 
 

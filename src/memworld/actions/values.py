@@ -10,6 +10,9 @@ from memworld.actions.spaces import ActionSpace, Part, PartSpace, action_parts, 
 from memworld.errors import MemworldError
 from memworld.storage import one_line
 
+_LARGEST_WHOLE = 2**24
+"""Up to here float32, in which the actions of a `Box` are stored, holds every whole number."""
+
 
 def as_actions(actions: Any, space: ActionSpace) -> np.ndarray:
     """Check actions and bring them into the stored form.
@@ -105,6 +108,13 @@ def _check_part(array: np.ndarray, part: Part) -> np.ndarray:
         inside = (array >= space.low.astype(np.float32)) & (array <= space.high.astype(np.float32))
     if not np.isfinite(array).all():
         raise MemworldError(f"actions{of} hold NaN or infinity: repair or drop the episode")
+    if not np.issubdtype(space.dtype, np.floating):
+        if (array != np.round(array)).any():
+            raise MemworldError(f"actions{of} are no whole numbers, {one_line(space)} takes only those: round them")
+        if (abs(array) > _LARGEST_WHOLE).any():
+            raise MemworldError(
+                f"actions{of} are larger than {_LARGEST_WHOLE}, up to which float32 holds whole numbers: rescale them"
+            )
     if not inside.all():
         first = array[~inside.all(-1)][0].tolist()
         raise MemworldError(f"action {first}{of} is outside {one_line(space)}: clip or rescale it")

@@ -28,17 +28,23 @@ class _Commands(TyperGroup):
         except MemoryError:
             _fail("out of memory: ask for less at once, as a smaller batch, or fewer or shorter episodes")
         except RuntimeError as error:
+            if isinstance(error.__cause__, KeyboardInterrupt):  # which struck while a class was being made
+                _interrupted()
             # What PyTorch raises where NumPy raises a MemoryError; anything else is a defect to be seen.
             if "alloc" not in str(error):
                 raise
             _fail("out of memory: ask for less at once, as a smaller batch or latent")
         except KeyboardInterrupt:
-            typer.echo(
-                "memworld: interrupted; what was finished is kept: give the command again, with --resume where it has "
-                "that option, and it goes on",
-                err=True,
-            )
-            raise typer.Exit(_INTERRUPTED) from None
+            _interrupted()
+
+
+def _interrupted() -> None:
+    typer.echo(
+        "memworld: interrupted; what was finished is kept: give the command again, with --resume where it has that "
+        "option, and it goes on",
+        err=True,
+    )
+    raise typer.Exit(_INTERRUPTED) from None
 
 
 def _fail(message: str) -> None:

@@ -23,6 +23,7 @@ from memworld.cli.options import (
     read_options,
 )
 from memworld.errors import MemworldError
+from memworld.storage import one_line
 
 
 @app.command()
@@ -114,9 +115,9 @@ def convert(
     )
     typer.echo(f"{output}: {converted.dataset}")
     for why in converted.skipped.values():
-        typer.echo(f"skipped: {why}", err=True)
+        typer.echo(f"skipped: {one_line(why)}", err=True)
     for left_out in converted.left_out:
-        typer.echo(f"not kept: {left_out}", err=True)
+        typer.echo(f"not kept: {one_line(left_out)}", err=True)
 
 
 @app.command()
@@ -147,9 +148,9 @@ def inspect(
         return
     problems = found.pop("problems", [])
     for name, value in found.items():
-        typer.echo(f"{name.replace('_', ' '):<18} {_short(value)}")
+        typer.echo(f"{name.replace('_', ' '):<18} {one_line(_short(value))}")
     for problem in problems:
-        typer.echo(f"{'problem':<18} {problem}")
+        typer.echo(f"{'problem':<18} {one_line(problem)}")
     if picture is not None:
         typer.echo(f"{'picture':<18} {picture}")
 

@@ -59,7 +59,7 @@ def read_options(size: str | None, camera: str | None, frame_after_action: bool,
         try:
             height, width = map(int, size.lower().split("x"))
         except ValueError:
-            raise MemworldError(f"size {size!r} is not of the form HxW, as 64x64") from None
+            raise MemworldError(f"size {size[:40]!r} is not of the form HxW, as 64x64") from None
         pixels = (height, width)
     return ReadOptions(pixels, camera, frame_after_action, cut)
 

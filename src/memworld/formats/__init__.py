@@ -9,7 +9,8 @@ from memworld.formats.format import EpisodeWriter, Format, ReadOptions
 from memworld.formats.lerobot import LEROBOT
 from memworld.formats.minari import MINARI, datasets_root, open_minari, write_minari
 from memworld.formats.minerl import MINERL
-from memworld.formats.npz import NPZ, NpzWriter, open_npz, write_npz
+from memworld.formats.notes import with_notes
+from memworld.formats.npz import NPZ, NpzWriter, is_data_set, open_npz, write_npz
 from memworld.formats.pieces import in_pieces
 from memworld.formats.resize import resized
 from memworld.formats.video import VIDEO
@@ -44,19 +45,42 @@ def open_dataset(path: str | Path, options: ReadOptions | None = None) -> Episod
         MemworldError: nothing fits, the data set has no episodes, or it cannot be opened.
     """
     path, options = Path(path), options or ReadOptions()
-    format = next((format for format in FORMATS.values() if format.found(path)), None)
-    if format is None:
+    format = _find_format(path)
+    if options.camera is not None and not format.cameras:
+        raise MemworldError(f"{path} has no cameras to choose from, it is in {format.title}: leave the camera out")
+    dataset = format.open(path, options)
+    if not len(dataset):
+        raise MemworldError(f"no episodes in {path}: record some first")
+    if options.frame_after_action and options.action_left_out not in dataset.left_out:
+        raise MemworldError(f"{path} has a frame more than actions, so their order is known: leave that option out")
+    # What a format has done by itself is left as it is.
+    dataset = dataset if options.size is None else resized(dataset, options.size)
+    dataset = dataset if options.most_steps is None else in_pieces(dataset, options.most_steps)
+    return with_notes(dataset, options)
+
+
+def _find_format(path: Path) -> Format:
+    """The format of what is at `path`.
+
+    Raises:
+        MemworldError: it is in none, or in several.
+    """
+    if is_data_set(path):  # whatever else lies beside it
+        return NPZ
+    found = [format for format in FORMATS.values() if format.found(path)]
+    if MINERL in found and NPZ in found:  # a recording's own arrays
+        found.remove(NPZ)
+    if len(found) > 1:
+        raise MemworldError(
+            f"{path} holds several data sets ({'; '.join(f.title for f in found)}): give each a folder of its own"
+        )
+    if not found:
         here = "nothing is there" if not path.exists() else "what is there is none of them"
         raise MemworldError(
             f"no data set at {path} ({here}): memworld reads {'; '.join(f.title for f in FORMATS.values())}; and "
             f"local Minari sets by id, from {datasets_root()}"
         )
-    dataset = format.open(path, options)
-    if not len(dataset):
-        raise MemworldError(f"no episodes in {path}: record some first")
-    # What a format has done by itself is left as it is.
-    dataset = dataset if options.size is None else resized(dataset, options.size)
-    return dataset if options.most_steps is None else in_pieces(dataset, options.most_steps)
+    return found[0]
 
 
 def find_writer(name: str) -> Callable[..., EpisodeWriter]:

@@ -11,6 +11,9 @@ from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.storage import OnExisting
 
+MOST_PIXELS = 8192
+"""The most pixels that a side of a frame may be resized to."""
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -26,7 +29,7 @@ class ReadOptions:
             need be in memory as a whole where the format can be read in parts; None cuts nothing.
 
     Raises:
-        MemworldError: a size or `most_steps` below 1.
+        MemworldError: a size below 1 or above `MOST_PIXELS`, or `most_steps` below 1.
     """
 
     size: tuple[int, int] | None = None
@@ -35,8 +38,10 @@ class ReadOptions:
     most_steps: int | None = None
 
     def __post_init__(self) -> None:
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
-            raise MemworldError(f"size {self.size} is no (height, width) of at least 1: give two numbers, as 64x64")
+        if self.size is not None and not (len(self.size) == 2 and 1 <= min(self.size) <= max(self.size) <= MOST_PIXELS):
+            raise MemworldError(
+                f"size {str(self.size)[:60]} is no (height, width) of 1 to {MOST_PIXELS}: give two numbers, as 64x64"
+            )
         if self.most_steps is not None and self.most_steps < 1:
             raise MemworldError(f"most_steps is {self.most_steps}: an episode needs at least one step")
 
@@ -88,6 +93,7 @@ class Format:
             if they are damaged, of a version or with spaces that memworld does not read, or if a
             library is missing.
         writer: makes a writer; None if the format can only be read.
+        cameras: whether a data set may have several, of which `ReadOptions.camera` chooses.
             It holds all of an `Episode` and of a `DatasetInfo`, or refuses them.
     """
 
@@ -96,3 +102,4 @@ class Format:
     found: Callable[[Path], bool]
     open: Callable[[Path, ReadOptions], EpisodeDataset]
     writer: Callable[[Path, DatasetInfo, OnExisting], EpisodeWriter] | None = None
+    cameras: bool = False

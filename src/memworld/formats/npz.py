@@ -21,7 +21,15 @@ from memworld.formats.folder_writer import FolderWriter
 from memworld.formats.format import Format, ReadOptions
 from memworld.formats.npz_arrays import Declared, read_arrays
 from memworld.formats.npz_by_hand import ARRAYS, npz_files, open_npz_by_hand
-from memworld.storage import KIND_KEY, OnExisting, prepare_folder, read_json, write_atomic, write_json
+from memworld.storage import (
+    KIND_KEY,
+    OnExisting,
+    prepare_folder,
+    read_json,
+    remove_unfinished,
+    write_atomic,
+    write_json,
+)
 
 INDEX = "dataset.json"
 VERSION = 1
@@ -76,6 +84,7 @@ class NpzWriter(FolderWriter):
             # Emptied first: a kill while the files go must leave no list of files that are gone.
             self._write_index(())
         prepare_folder(self.path, on_existing, INDEX, KIND)
+        remove_unfinished(self.path)
         entries: list[EpisodeEntry] = []
         if (self.path / INDEX).is_file():
             stored, entries = _read_index(self.path / INDEX)
@@ -89,6 +98,7 @@ class NpzWriter(FolderWriter):
             # Written before anything else: by this file the folder is known as ours after a kill.
             self._write_index(())
         (self.path / "episodes").mkdir(exist_ok=True)
+        remove_unfinished(self.path / "episodes")
         return tuple(entries)
 
     def _store(self, episode: Episode, entry: EpisodeEntry) -> None:
@@ -178,7 +188,7 @@ def _load(folder: Path, info: DatasetInfo, entry: EpisodeEntry) -> Episode:
 
 
 def _found(path: Path) -> bool:
-    return (path.suffix == ".npz" and path.is_file()) or (path / INDEX).is_file() or bool(npz_files(path))
+    return (path.suffix.lower() == ".npz" and path.is_file()) or (path / INDEX).is_file() or bool(npz_files(path))
 
 
 NPZ = Format(

@@ -34,7 +34,8 @@ ARRAYS = (*_BY_HAND, "terminations", "truncations")
 
 def npz_files(folder: Path) -> list[Path]:
     """The `.npz` files of a folder by name, without the temporary ones of an interrupted write."""
-    return sorted(file for file in folder.glob("*.npz") if not file.name.startswith("."))
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sorted(file for file in files if file.suffix.lower() == ".npz" and not file.name.startswith("."))
 
 
 def open_npz_by_hand(files: Sequence[Path], root: Path, options: ReadOptions) -> EpisodeDataset:
@@ -75,12 +76,12 @@ def _survey(file: Path, options: ReadOptions) -> tuple[np.ndarray, int, list[str
     declared: dict[str, Declared] = {}
     names = ("actions", "observations")
     actions = read_arrays(file, names, check=declared.update, load=("actions",))["actions"]
+    _check_actions(file, actions)
     steps = _steps(declared)
-    if actions.size and actions.ndim and not steps:
+    if not steps:
         raise MemworldError(f"{file} has one frame for its only action: an episode needs at least two")
     left_out = [f"array {name}" for name in array_names(file) if name not in (*ARRAYS, "states")]
-    paired = actions.ndim > 0 and steps < len(actions)
-    return actions, steps, [*left_out, options.action_left_out] if paired else left_out
+    return actions, steps, [*left_out, options.action_left_out] if steps < len(actions) else left_out
 
 
 def _first_sound(files: Sequence[Path], options: ReadOptions) -> Episode:
@@ -125,7 +126,11 @@ def _load_by_hand(path: Path, options: ReadOptions) -> Episode:
     if paired:
         kept = slice(1, None) if options.frame_after_action else slice(None, -1)
         frames = {name: arrays[name] for name in ("observations", "states") if name in arrays}
+        ends = {name: arrays[name][-1:] for name in ("terminations", "truncations") if name in arrays}
         arrays = {name: array[kept] for name, array in arrays.items()} | frames
+        for name, end in ends.items():
+            # An end that the row left out marks is the end of what is left.
+            arrays[name] = np.append(arrays[name][:-1], arrays[name][-1:] | end)
     steps = len(arrays["actions"])
     arrays.setdefault("terminations", np.zeros(steps, np.bool_))
     if "truncations" not in arrays:
@@ -134,38 +139,40 @@ def _load_by_hand(path: Path, options: ReadOptions) -> Episode:
     return Episode(path.stem, **arrays)
 
 
+def _check_actions(path: Path, actions: np.ndarray) -> None:
+    """Raise unless a file's actions are integers (T,) or (T, A) or floats (T, A), and can be numbered choices."""
+    integers = actions.ndim in (1, 2) and actions.dtype.kind in "iu" and 0 not in actions.shape[1:]
+    if not integers and not (actions.ndim == 2 and actions.dtype.kind == "f" and actions.shape[1] > 0):
+        raise MemworldError(
+            f"{path} has actions of type {actions.dtype} and shape {actions.shape}: expected integers (T,) or (T, A), "
+            "or floats (T, A)"
+        )
+    if len(actions) == 0:
+        raise MemworldError(f"{path} has no actions: an episode needs at least one step")
+    if integers and (actions.min() < 0 or actions.max() >= MAX_ACTIONS):
+        raise MemworldError(
+            f"{path} has actions of {actions.min()} to {actions.max()}: number them from 0 without gaps, to at most "
+            f"{MAX_ACTIONS - 1}"
+        )
+
+
 def _infer_space(actions: Mapping[Path, np.ndarray]) -> ActionSpace:
-    """The space that holds all `actions`, given by file.
+    """The space that holds all `actions`, given by file, at least one.
 
     Raises:
-        MemworldError: a file has none, has other than integers (T,) or (T, A) or floats (T, A), or
-            disagrees with the first file.
+        MemworldError: a file's are of another kind than the first one's.
     """
-    first = ""
-    kind: tuple[bool, tuple[int, ...]] = (True, ())
-    highest = np.zeros(1, np.int64)
-    for path, array in actions.items():
-        integers = array.ndim in (1, 2) and array.dtype.kind in "iu" and 0 not in array.shape[1:]
-        if not integers and not (array.ndim == 2 and array.dtype.kind == "f" and array.shape[1] > 0):
-            raise MemworldError(
-                f"{path} has actions of type {array.dtype} and shape {array.shape}: expected integers (T,) or (T, A), "
-                "or floats (T, A)"
-            )
-        if len(array) == 0:
-            raise MemworldError(f"{path} has no actions: an episode needs at least one step")
-        if not first:
-            first, kind = str(path), (integers, array.shape[1:])
-        if kind != (integers, array.shape[1:]):
+    kinds = {path: (array.dtype.kind != "f", array.shape[1:]) for path, array in actions.items()}
+    first = next(iter(kinds))
+    for path, kind in kinds.items():
+        if kind != kinds[first]:
             raise MemworldError(f"{path} has actions of another kind than {first}: keep them apart")
-        if integers and (array.min() < 0 or array.max() >= MAX_ACTIONS):
-            raise MemworldError(
-                f"{path} has actions of {array.min()} to {array.max()}: number them from 0 without gaps, to at most "
-                f"{MAX_ACTIONS - 1}"
-            )
-        highest = np.maximum(highest, array.max(0)) if integers else highest
-    integers, shape = kind
+    integers, shape = kinds[first]
     if not integers:
         return supported_space(gymnasium.spaces.Box(-np.inf, np.inf, shape, np.float32))
-    if not shape:
-        return gymnasium.spaces.Discrete(int(highest[0]) + 1)
-    return supported_space(gymnasium.spaces.MultiDiscrete(highest + 1))
+    highest = np.max([array.max(0) for array in actions.values()], axis=0).astype(np.int64)
+    return (
+        gymnasium.spaces.Discrete(int(highest) + 1)
+        if not shape
+        else supported_space(gymnasium.spaces.MultiDiscrete(highest + 1))
+    )

@@ -47,7 +47,7 @@ def inspect_dataset(dataset: EpisodeDataset) -> dict[str, Any]:
         "actions": describe_actions(actions, space),
         "action_names": list(names),
         "rewards": rewards_of(np.concatenate([summary.rewards for summary in sound])),
-        "returns": spread(np.array([summary.rewards.sum() for summary in sound])),
+        "returns": spread(np.array([summary.rewards.sum(dtype=np.float64) for summary in sound])),
         "terminated_episodes": sum(summary.terminated for summary in sound),
         "truncated_episodes": sum(summary.truncated for summary in sound),
         "state_names": list(dataset.info.state_names),

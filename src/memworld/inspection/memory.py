@@ -31,7 +31,7 @@ def inspect_memory(memory: Memory, samples: int = 512, seed: int = 0) -> dict[st
     rows = memory.rows
     lengths = np.array([e.entry.steps for e in memory.episodes])
     rewards = np.concatenate([e.rewards for e in memory.episodes])
-    returns = np.array([e.rewards.sum() for e in memory.episodes])
+    returns = np.array([e.rewards.sum(dtype=np.float64) for e in memory.episodes])
     actions = np.concatenate([e.actions for e in memory.episodes])
     names = memory.info.action_names
     return {

@@ -12,7 +12,7 @@ def rewards_of(rewards: np.ndarray) -> dict[str, float]:
     """What is said of the rewards (N,) of all steps."""
     return {
         "min": float(rewards.min()),
-        "mean": float(rewards.mean()),
+        "mean": float(rewards.mean(dtype=np.float64)),
         "max": float(rewards.max()),
         "steps_with_reward": int((rewards != 0).sum()),
     }

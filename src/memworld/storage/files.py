@@ -25,8 +25,12 @@ TEMPORARY = ".tmp-"
 
 
 def one_line(thing: object) -> str:
-    """The words of `thing` in one line: errors and spaces of others may take several."""
-    return " ".join(str(thing).split())
+    """The words of `thing` in one line that can be printed.
+
+    Errors and spaces of others may take several lines, and text out of files may hold what a terminal obeys.
+    """
+    line = " ".join(str(thing).split())
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def check_name(name: str, what: str) -> str:

@@ -15,4 +15,4 @@ from memworld.formats.lerobot.reader import open_lerobot
 
 __all__ = ["LEROBOT", "open_lerobot"]
 
-LEROBOT = Format("lerobot", "LeRobot v3", lambda path: (path / INFO).is_file(), open_lerobot)
+LEROBOT = Format("lerobot", "LeRobot v3", lambda path: (path / INFO).is_file(), open_lerobot, cameras=True)

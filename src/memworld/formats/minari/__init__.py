@@ -24,4 +24,5 @@ MINARI = Format(
     lambda path: find_minari(path) is not None,
     open_minari,
     MinariWriter,
+    cameras=True,
 )
