@@ -4,15 +4,17 @@ import io
 import json
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from memworld.formats.minerl import open_minerl
+from memworld.errors import MemworldError
+from memworld.formats.minerl import MineRLWriter, open_minerl
 from tests.formats.minerl_folders import make_recording, navigate_arrays, video_of
-from tests.helpers import one_clear_error
+from tests.helpers import make_dataset, one_clear_error
 
 pytest.importorskip("av")
 
@@ -135,6 +137,41 @@ def test_an_environment_that_is_a_link_is_refused(environment: Path, tmp_path: P
     environment.symlink_to(tmp_path / "outside")
     with one_clear_error("MineRLNavigate-v0 is a link"):
         open_minerl(environment.parent)
+
+
+OBEYED, SHOWN = "\x1b]0;owned\x07", r"\\x1b\]0;owned\\x07"
+
+
+@contextmanager
+def one_printable_error(match: str) -> Iterator[None]:
+    """Like `one_clear_error`, in which a folder called `OBEYED` is named so that no terminal obeys it."""
+    with pytest.raises(MemworldError, match=match) as caught:
+        yield
+    assert str(caught.value).isprintable()
+
+
+def test_names_of_folders_are_not_obeyed_by_the_terminal(environment: Path) -> None:
+    recording = environment / "v4_a"
+    recording.rename(environment / f"v4_{OBEYED}")
+    with one_printable_error(f"v4_{SHOWN} must be renamed"):
+        open_minerl(environment)
+    (environment / f"v4_{OBEYED}").rename(recording)
+    make_recording(environment.with_name(OBEYED) / "v4_a", navigate_arrays(4))
+    with one_printable_error(rf"several environments \({SHOWN}, MineRLNavigate-v0\)"):
+        open_minerl(environment.parent)
+
+
+def test_nor_are_those_of_memworld_s_own(tmp_path: Path) -> None:
+    dataset = make_dataset(np.random.default_rng(0), episodes=2)
+    with MineRLWriter(tmp_path, dataset.info) as writer:
+        for episode in dataset:
+            writer.append(episode)
+    odd = (tmp_path / "toy" / "v4_e0").rename(tmp_path / "toy" / f"v4_{OBEYED}")
+    (odd / "recording.mp4").unlink()
+    with one_printable_error(f"episode e0 .*v4_{SHOWN}/recording.mp4 is missing"):
+        open_minerl(tmp_path).load("e0")
+    with one_printable_error(f"v4_{SHOWN} lacks recording.mp4"):
+        MineRLWriter(tmp_path, dataset.info, "resume")
 
 
 def test_names_that_are_no_ids_are_refused(environment: Path) -> None:

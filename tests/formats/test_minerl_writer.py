@@ -167,10 +167,22 @@ def test_what_is_written_is_minerl_s_own_form(tmp_path: Path) -> None:
         ("../..", "episodes"),
         ("..", "episodes"),
         ("é" * 300, "-"),
+        # Files beside the folder have these names, on some disks in any case.
+        ("VERSION", "world-VERSION"),
+        ("/Version.", "world-Version"),
+        ("memworld.json", "world-memworld.json"),
     ],
 )
 def test_names_of_environments_stay_in_the_folder(world: str, name: str) -> None:
     assert environment_name(world) == (name if name != "-" else "episodes")
+
+
+@pytest.mark.parametrize("world", ["VERSION", "memworld.json", "recording.mp4", "v4_a", "data", "episodes"])
+def test_every_name_of_a_world_can_be_written(tmp_path: Path, world: str) -> None:
+    dataset = make_dataset(np.random.default_rng(0), episodes=2)
+    named = EpisodeDataset.from_episodes(replace(dataset.info, world=world), dataset)
+    assert_same_dataset(write(tmp_path / "root", named[:1]), named[:1])
+    assert_same_dataset(write(tmp_path / "root", named[1:], on_existing="resume"), named)
 
 
 def test_the_same_episodes_give_the_same_bytes_and_resized_grey_frames(tmp_path: Path) -> None:

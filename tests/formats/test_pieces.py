@@ -13,6 +13,7 @@ from memworld.formats import ReadOptions, open_dataset
 from memworld.formats.convert import convert
 from memworld.formats.pieces import in_pieces
 from memworld.formats.video_frames import read_frames, write_frames
+from tests.formats.trimmed import encode, remux
 from tests.helpers import DISCRETE, assert_same_episode, make_episode, one_clear_error
 
 
@@ -97,6 +98,16 @@ def test_a_cut_set_converts_and_goes_on(long_video: Path, tmp_path: Path) -> Non
     convert(cut.subset(["long.000"]), tmp_path / "set")
     converted = convert(cut, tmp_path / "set", on_existing="resume").dataset
     assert_same_episode(put_together(list(converted)), open_dataset(long_video)[0])
+
+
+@pytest.mark.parametrize("most", [10, 15])
+def test_a_piece_of_frames_that_cannot_be_decoded(tmp_path: Path, most: int) -> None:
+    video = np.random.default_rng(0).integers(0, 256, (24, 16, 24, 3), np.uint8)
+    remux(encode(tmp_path / ".whole.mp4", video, g="12", bf="0", sc_threshold="0"), tmp_path / "run.mp4", 0, first=5)
+    (tmp_path / "run.csv").write_text("action\n" + "1\n" * 18)
+    dataset = open_dataset(tmp_path, ReadOptions(most_steps=most))
+    with one_clear_error("table .*run.csv has 18 rows and video .*run.mp4 lists 19 frames, but .*run.mp4 holds 12 fr"):
+        list(dataset)
 
 
 def test_what_cannot_be_cut(long_video: Path) -> None:

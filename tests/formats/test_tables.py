@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memworld.formats.tables import column_range, inside, numbers, open_parquet, read_rows, vectors
+from memworld.errors import MemworldError
+from memworld.formats.tables import column_range, inside, numbers, open_parquet, read_csv, read_rows, vectors
 from tests.helpers import one_clear_error
 
 HERE = Path("t.parquet")
@@ -90,6 +91,40 @@ def test_the_range_of_a_column(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": pa.array([None], pa.int64())}), tmp_path / "t.parquet")
     with one_clear_error("no integers in its column 'a'"):
         column_range(tmp_path / "t.parquet", "a")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r\r\n"])
+@pytest.mark.parametrize("header", ["a", "a,b"])
+def test_blank_lines_in_a_csv_file(tmp_path: Path, header: str, end: str) -> None:
+    """pyarrow passes over them, so that all rows after one would be shifted."""
+    path = tmp_path / "t.csv"
+    row = "1" + ",2" * header.count(",")
+    for number in range(1, 5):
+        for blank in ("", "  ", "\t"):
+            lines = [header, row, row, row, row]
+            lines.insert(number, blank)
+            path.write_bytes(end.join(lines).encode())
+            with one_clear_error(f"t.csv has a blank line, line {number + 1}: remove it"):
+                read_csv(path, ["a"])
+    # At the end they shift nothing.
+    for blanks in range(4):
+        path.write_bytes((end.join([header, row, row]) + end * blanks).encode())
+        assert read_csv(path, ["a"]).column("a").to_pylist() == [1, 1]
+
+
+def test_lines_that_end_as_they_did_on_old_machines(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"a\n1\r\r2\n")
+    with one_clear_error("t.csv has a blank line, line 3"):
+        read_csv(path, ["a"])
+
+
+def test_what_a_csv_file_says_is_not_obeyed_in_errors(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n1,2\n\x1b[2J\x07\n")
+    with pytest.raises(MemworldError, match=r"t.csv cannot be read .*\\x1b\[2J\\x07") as caught:
+        read_csv(path, ["a"])
+    assert str(caught.value).isprintable()
 
 
 def test_what_is_inside_a_folder(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from memworld.errors import MemworldError
 from memworld.formats.video_frames import count_frames, import_av, read_frames, write_frames
+from tests.formats.trimmed import encode, remux, trimmed
 from tests.helpers import one_clear_error, unless_refused
 
 av = pytest.importorskip("av")
@@ -19,20 +19,6 @@ av = pytest.importorskip("av")
 
 def noise(count: int, height: int = 12, width: int = 16, channels: int = 3, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, height, width, channels), np.uint8)
-
-
-def encode(path: Path, frames: np.ndarray, fps: int = 10, **options: str) -> Path:
-    """A lossless video by PyAV itself, with keyframes where `options` put them."""
-    container_options = {name: options.pop(name) for name in ("movflags",) if name in options}
-    with av.open(str(path), "w", options=container_options) as container:
-        stream = container.add_stream("libx264rgb", rate=fps, options={"qp": "0", **options})
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "rgb24"
-        for number, frame in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-            picture.pts, picture.time_base = number, Fraction(1, fps)
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-    return path
 
 
 @settings(max_examples=20, deadline=None)
@@ -52,6 +38,23 @@ def test_frames_of_every_size_come_back_bit_for_bit(
     read = np.stack(list(read_frames(path)))
     np.testing.assert_array_equal(read, np.broadcast_to(frames, (count, height, width, 3)))
     assert count_frames(path) == count
+
+
+@pytest.mark.parametrize("shift", [0, 3, 7, -5])
+def test_frames_that_an_edit_list_leaves_out_are_not_counted(tmp_path: Path, shift: int) -> None:
+    frames = noise(24)
+    path = trimmed(tmp_path, frames, shift)
+    read = np.stack(list(read_frames(path)))
+    np.testing.assert_array_equal(read, frames[max(shift, 0) :])
+    assert count_frames(path) == len(read)
+
+
+@pytest.mark.parametrize("suffix", ["avi", "mkv", "mov"])
+def test_frames_are_counted_in_every_container(tmp_path: Path, suffix: str) -> None:
+    """The header of an AVI may count something else than frames."""
+    source = encode(tmp_path / "v.mp4", noise(24), g="12", bf="2", sc_threshold="0")
+    path = remux(source, tmp_path / f"copy.{suffix}", 0)
+    assert count_frames(path) == len(list(read_frames(path))) == 24
 
 
 def test_the_same_frames_give_the_same_bytes_and_replace_what_was_there(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ or hold gigabytes of zeros.
 """
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,11 @@ MOST_CELLS = 2**27
 
 _MOST_HEADER = 2**20
 _MOST_CSV = 2**30
+
+# What ends a line: "\r\r\n" too, which programs write that end their lines twice.
+_LINE_END = re.compile(rb"\r*\n|\r")
+_BLANK_LINE = re.compile(rb"((?>\r*\n|\r))[ \t]*(?:\r*\n|\r)")
+_WORD = re.compile(rb"\S")
 
 
 def inside(root: Path, path: Path) -> Path:
@@ -160,18 +166,32 @@ def read_csv(path: Path, names: Sequence[str]) -> Any:
     """Read columns of a CSV file with a first line of names, whole.
 
     Raises:
-        MemworldError: it lacks a column, has two of one name, rows of several lengths, or is too large.
+        MemworldError: it lacks a column, has two of one name, rows of several lengths or a blank line
+            between them, or is too large.
     """
     _check_names(path, csv_columns(path), names)
     with one_table_error(path):
         size = path.stat().st_size
         if size > _MOST_CSV:
             raise MemworldError(f"table {path} has {size} bytes, a CSV file may have {_MOST_CSV}: save it as Parquet")
+        content = path.read_bytes()
+        _check_no_blank_line(path, content)
         return pyarrow.csv.read_csv(
-            path,
+            pa.BufferReader(content),
             # Without threads, an error names the row.
             read_options=pyarrow.csv.ReadOptions(use_threads=False),
             convert_options=pyarrow.csv.ConvertOptions(include_columns=list(names)),
+        )
+
+
+def _check_no_blank_line(path: Path, content: bytes) -> None:
+    """Raise if a CSV file has a blank line before its last row: left aside, it would shift all rows after it."""
+    blank = _BLANK_LINE.search(content)
+    if blank and _WORD.search(content, blank.end()):
+        line = 1 + sum(1 for _ in _LINE_END.finditer(content, 0, blank.end(1)))
+        raise MemworldError(
+            f"table {path} has a blank line, line {line}: remove it, or fill in the values of that step if it stands "
+            "for one"
         )
 
 

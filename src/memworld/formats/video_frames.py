@@ -36,19 +36,22 @@ def import_av() -> Any:
 
 
 def count_frames(path: Path) -> int:
-    """How many frames a video has, by what its container says or else by its packets; nothing is decoded.
+    """How many frames can be read of a video, by its container's index or else by its packets; nothing is decoded.
 
-    A damaged video may hold fewer.
+    Those that an edit list leaves out, as in a video that was trimmed without encoding it again, do
+    not count. A damaged video may hold fewer.
 
     Raises:
         MemworldError: there is no video at `path`, or PyAV is not installed.
     """
     av = import_av()
     with _opened(av, path) as (container, stream):
-        if stream.frames > 0:
-            return int(stream.frames)
+        entries = stream.index_entries
+        # What a header says is a count of frames in MP4 alone; in fragments it is of some of them.
+        if "mp4" in container.format.name and 0 < stream.frames == len(entries):
+            return sum(not entry.is_discard for entry in entries)
         try:
-            return sum(packet.size > 0 for packet in container.demux(stream))
+            return sum(packet.size > 0 and not packet.is_discard for packet in container.demux(stream))
         except av.FFmpegError as error:
             raise _damaged(path, error) from error
 

@@ -11,7 +11,10 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import pytest
+from gymnasium.spaces import Box, Dict, Text
 
+from memworld.errors import MemworldError
+from memworld.formats.format import ReadOptions
 from memworld.formats.minari import open_minari
 from memworld.formats.minari.columns import Column, decode_jpeg
 from tests.formats.minari.sets import FRAMES, edit, make_foreign
@@ -72,6 +75,36 @@ def test_an_hdf5_bomb_is_refused(hdf5: Path, how: str) -> None:
     assert path.stat().st_size < 2**20
     with one_clear_error("declares .* bytes, which .* stored ones cannot hold"):
         open_minari(hdf5).load("e1")
+
+
+OBEYED, SHOWN = "\x1b]0;owned\x07", r"\\x1b\]0;owned\\x07"
+
+
+def one_printable_error(match: str, name: str, camera: str | None = None) -> None:
+    """Loading the first episode of a set must fail in words that a terminal does not obey."""
+    with pytest.raises(MemworldError, match=match) as caught:
+        open_minari(name, ReadOptions(camera=camera)).load("episode-00000")
+    assert str(caught.value).isprintable()
+
+
+def test_what_a_set_calls_its_parts_is_not_obeyed_by_the_terminal(rng: np.random.Generator, root: Path) -> None:
+    image, episode = Box(0, 255, (40, 36, 3), np.uint8), make_episode(rng, 2, (40, 36, 3))
+    frames, words = episode.observations, ["a"] * 3
+    sets: dict[str, tuple[dict[str, Any], Dict]] = {
+        "two-v0": ({OBEYED: frames, "image": frames}, Dict({OBEYED: image, "image": image})),
+        "words-v0": ({OBEYED: words, "image": frames}, Dict({OBEYED: Text(5), "image": image})),
+        "none-v0": ({OBEYED: words}, Dict({OBEYED: Text(5)})),
+    }
+    for name, (observations, space) in sets.items():
+        make_foreign(name, [episode], observations=observations, observation_space=space)
+    one_printable_error(f"by --camera, of {SHOWN}, image", "two-v0")
+    one_printable_error(rf"without an image \({SHOWN}: Text", "none-v0")
+    assert open_minari("words-v0").left_out[0] == r"observation \x1b]0;owned\x07"
+    with h5py.File(root / "two-v0" / "data" / "main_data.hdf5", "a") as file:
+        del file["episode_0/observations"][OBEYED]
+    one_printable_error(f"observations/{SHOWN} is missing", "two-v0", OBEYED)
+    edit(root / "two-v0", minari_version=OBEYED)
+    one_printable_error(f"written by Minari {SHOWN}, the installed one", "two-v0")
 
 
 def test_data_of_other_files_are_not_followed(hdf5: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from memworld.errors import MemworldError
+from memworld.storage import one_line
 
 # Deflate and JPEG make nothing smaller than by about a thousand times.
 _MOST_RATIO = 1032
@@ -33,7 +34,7 @@ class Column:
     image: bool = False
 
     def __str__(self) -> str:
-        return "/".join(self.path)
+        return one_line("/".join(self.path))
 
     def rows(self, steps: int) -> int:
         """How many it has in an episode of T steps."""

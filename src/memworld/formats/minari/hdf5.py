@@ -74,9 +74,9 @@ def _follow(group: Any, path: tuple[str, ...]) -> Any:
         # A slash would be a path of its own to h5py, and "." the group itself.
         link = group.get(name, getlink=True) if isinstance(group, h5py.Group) and _is_name(name) else None
         if link is None:
-            raise MemworldError(f"{'/'.join(path)} is missing: restore the file or write the set again")
+            raise MemworldError(f"{Column(path)} is missing: restore the file or write the set again")
         if not isinstance(link, h5py.HardLink):
-            raise MemworldError(f"{'/'.join(path)} is a link, which could lead anywhere: put the data in its place")
+            raise MemworldError(f"{Column(path)} is a link, which could lead anywhere: put the data in its place")
         group = group[name]
     return group
 
@@ -128,7 +128,8 @@ def check_names(columns: Iterable[Column]) -> None:
     for column in columns:
         if not all(map(_is_name, column.path)):
             raise MemworldError(
-                f"HDF5 cannot hold an entry called {column.path[-1]!r}: rename it, or write with storage='arrow'"
+                f"HDF5 cannot hold an entry called {column.path[-1]!r}: rename it, convert to npz or another format, "
+                "or pass storage='arrow' to write_minari"
             )
 
 

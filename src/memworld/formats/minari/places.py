@@ -98,7 +98,7 @@ def one_error(what: str) -> Iterator[None]:
     try:
         yield
     except MemworldError as error:
-        raise MemworldError(f"{what}: {error}") from error
+        raise MemworldError(f"{what}: {one_line(error)}") from error
     except Exception as error:
         raise MemworldError(
             f"{what} cannot be read ({type(error).__name__}: {one_line(error)}): it is damaged or of another version"

@@ -18,7 +18,7 @@ from memworld.formats.minari.columns import Column, Storage
 from memworld.formats.minari.hdf5 import MAIN, Hdf5Storage
 from memworld.formats.minari.places import METADATA, VERSION, find_minari, import_minari, not_found, one_error
 from memworld.formats.minari.spaces import Observed, action_columns, observed, read_space
-from memworld.storage import check_name, check_no_links, read_json
+from memworld.storage import check_name, check_no_links, one_line, read_json
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def open_minari(path_or_id: str | Path, options: ReadOptions | None = None) -> E
         with one_error(f"episode {entry.id} of Minari set {folder}"):
             return _load(storage, info, seen, states, index, entry)
 
-    left_out = [f"observation {name}" for name in seen.left_out]
+    left_out = [f"observation {one_line(name)}" for name in seen.left_out]
     if not extra:
         left_out.append("infos, if there are any")
     return EpisodeDataset(info, entries, load, folder, left_out)
@@ -148,7 +148,9 @@ def _check_version(metadata: Mapping[str, Any]) -> None:
     version = metadata.get("minari_version")
     if version not in supported_dataset_versions:
         known = ", ".join(sorted(supported_dataset_versions))
-        raise MemworldError(f"it was written by Minari {version}, the installed one reads {known}: update minari")
+        raise MemworldError(
+            f"it was written by Minari {one_line(version)}, the installed one reads {known}: update minari"
+        )
 
 
 def _environment(metadata: Mapping[str, Any]) -> str:
@@ -177,7 +179,7 @@ def _entries(folder: Path, metadata: Mapping[str, Any], storage: Storage) -> lis
                 raise MemworldError("it is missing or damaged")
             entries[index] = entry_of(attributes) or _foreign_entry(metadata, index, attributes)
         except (MemworldError, LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            _log.warning("episode %d of %s cannot be read: %s", index, folder, error)
+            _log.warning("episode %d of %s cannot be read: %s", index, folder, one_line(error))
     taken = {entry.id for entry in entries.values()}
     return [entries.get(index) or EpisodeEntry(_free_name(index, taken), 0) for index in range(count)]
 

@@ -111,14 +111,16 @@ def observed(space: gymnasium.Space[Any], camera: str | None) -> Observed:
     leaves = list(_leaves(space, ("observations",)))
     images = {"/".join(path[1:]): path for path, part in leaves if _frame_shape(part)}
     if not images:
-        held = ", ".join(f"{'/'.join(path[1:])}: {_kind(part)}" for path, part in leaves)
+        held = ", ".join(one_line(f"{'/'.join(path[1:])}: {_kind(part)}") for path, part in leaves)
         raise MemworldError(
             f"its observations are a Dict without an image ({held}), memworld needs uint8 images, (H, W, C) with C of "
             "1 or 3: record or convert with the frames"
         )
     if (camera is None and len(images) > 1) or (camera is not None and camera not in images):
         asked = "several images" if camera is None else f"no image {camera!r}"
-        raise MemworldError(f"its observations have {asked}: choose one by --camera, of {', '.join(images)}")
+        raise MemworldError(
+            f"its observations have {asked}: choose one by --camera, of {', '.join(map(one_line, images))}"
+        )
     chosen = images[camera or next(iter(images))]
     part = dict(leaves)[chosen]
     states = [Column(path, part.shape or (), True) for path, part in leaves if _is_state(part)]

@@ -51,7 +51,7 @@ def check_target(path: Path, on_existing: OnExisting) -> None:
     more = sorted(child.name for child in path.iterdir() if child.name != DATA and not child.name.startswith("."))
     metadata = read_json(path / marker, "Minari set")
     if more or not isinstance(metadata, dict) or "total_episodes" not in metadata:
-        what = f"{', '.join(more[:3])} beside its data" if more else f"no total_episodes in {marker}"
+        what = f"{', '.join(map(one_line, more[:3]))} beside its data" if more else f"no total_episodes in {marker}"
         raise MemworldError(f"{path} has {what}, so it is not a Minari set alone to {on_existing}: name another folder")
 
 

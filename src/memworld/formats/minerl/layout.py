@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from memworld.errors import MemworldError
-from memworld.storage import KIND_KEY, check_name, read_json
+from memworld.storage import KIND_KEY, check_name, one_line, read_json
 
 VIDEO, ARRAYS, METADATA = "recording.mp4", "rendered.npz", "metadata.json"
 VERSION_FILE = "VERSION"
@@ -33,6 +34,17 @@ class Located:
     root: Path
     environment: str
     folders: tuple[Path, ...]
+
+
+@contextmanager
+def printable_errors() -> Iterator[None]:
+    """Keep what a terminal obeys out of errors, which name folders and files as others called them."""
+    try:
+        yield
+    except MemworldError as error:
+        if str(error).isprintable():
+            raise
+        raise MemworldError(one_line(error)) from error
 
 
 def is_minerl(path: Path) -> bool:

@@ -26,6 +26,7 @@ from memworld.formats.minerl.layout import (
     episode_id,
     is_own,
     locate,
+    printable_errors,
     read_metadata,
 )
 from memworld.formats.minerl.own import OWN_KEY, Digest, OwnRecord, from_arrays
@@ -52,6 +53,7 @@ class _Found:
     problem: str = ""
 
 
+@printable_errors()
 def open_minerl(path: str | Path, options: ReadOptions | None = None) -> EpisodeDataset:
     """Open recordings of MineRL's human players; each is loaded, and its video decoded, when asked for.
 
@@ -268,6 +270,7 @@ def _dataset(
     """The data set of these recordings, in which every error of loading names the recording."""
     by_id = {recording.entry.id: recording for recording in found}
 
+    @printable_errors()
     def load_named(episode: str) -> Episode:
         recording = by_id[episode]
         try:

@@ -23,6 +23,7 @@ from memworld.formats.minerl.layout import (
     VERSION_FILE,
     VIDEO,
     is_own,
+    printable_errors,
     read_metadata,
 )
 from memworld.formats.minerl.own import OWN_KEY, VERSION, Digest, OwnRecord, to_arrays
@@ -47,9 +48,10 @@ _UNFINISHED = ".tmp-"
 
 
 def environment_name(world: str) -> str:
-    """The name of the folder for episodes of a world."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", _ENVIRONMENTS.get(world, world)).strip(".-")
-    return name[:128] or "episodes"
+    """The name of the folder for episodes of a world, none of those of the files beside it."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", _ENVIRONMENTS.get(world, world)).strip(".-")[:128] or "episodes"
+    # On some disks, "version" is the same as "VERSION".
+    return f"world-{name}" if name.casefold() in (MARKER.casefold(), VERSION_FILE.casefold()) else name
 
 
 class MineRLWriter(FolderWriter):
@@ -100,6 +102,7 @@ class MineRLWriter(FolderWriter):
                 _remove(hidden)
                 folder.rename(hidden)
 
+    @printable_errors()
     def _read_records(self) -> list[OwnRecord]:
         """What is known of the recordings that are there, in order."""
         records = []

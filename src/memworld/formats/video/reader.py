@@ -19,7 +19,14 @@ from memworld.formats.tables import shorten
 from memworld.formats.video.pairs import VIDEOS, Pair, find_pairs, has_pair
 from memworld.formats.video.reel import Reel
 from memworld.formats.video.table import ActionTable, read_table
-from memworld.formats.video.written import MARKER, Written, load_written, read_marker, read_written
+from memworld.formats.video.written import (
+    MARKER,
+    Written,
+    is_overwriting,
+    load_written,
+    read_marker,
+    read_written,
+)
 from memworld.formats.video_frames import count_frames, gather_frames, read_frames
 
 
@@ -48,8 +55,9 @@ def open_video(path: str | Path, options: ReadOptions | None = None) -> EpisodeD
     path, options = Path(path), options or ReadOptions()
     if not path.exists():
         raise MemworldError(f"{path} does not exist: check the path")
-    pairs = find_pairs(path)
     marked = read_marker(path) if path.is_dir() and (path / MARKER).is_file() else None
+    # What is about to be overwritten is gone already.
+    pairs = [] if marked and is_overwriting(path) else find_pairs(path)
     written: dict[str, Written] = {}
     problems: dict[str, MemworldError] = {}
     for pair in pairs:
@@ -130,10 +138,15 @@ def _open_by_hand(path: Path, pairs: list[Pair], options: ReadOptions) -> Episod
             if piece.is_whole:
                 # One more than the most that fit is enough to see that there are too many.
                 frames = gather_frames(islice(read_frames(pair.video), len(table) + 2), options.size)
-                held = len(frames) if len(frames) < len(table) + 2 else max(len(frames), count_frames(pair.video))
+                held = len(frames)
+                if held != piece.whole.steps + 1:
+                    held = _check_decoded(pair, len(table), held)
             else:
-                frames = reel.read(pair.video, piece.start, piece.entry.steps + 1, options.size)
                 held = count_frames(pair.video)
+                try:
+                    frames = reel.read(pair.video, piece.start, piece.entry.steps + 1, options.size)
+                except MemworldError as error:
+                    raise MemworldError(f"{_listed(pair, len(table), held)}, but {error}") from error
             arrays = table.arrays(held, options.frame_after_action)
             return piece.cut(frames, arrays)
 
@@ -142,6 +155,24 @@ def _open_by_hand(path: Path, pairs: list[Pair], options: ReadOptions) -> Episod
     if any(entry.id in tables and entry.steps < tables[entry.id].actions_given for entry in entries):
         left_out.append(options.action_left_out)
     return EpisodeDataset(info, [piece.entry for piece in pieces.values()], load, path, left_out)
+
+
+def _check_decoded(pair: Pair, rows: int, decoded: int) -> int:
+    """The frames that a video lists, of which `decoded` were read: all, or as many as say that they are too many.
+
+    Raises:
+        MemworldError: more or fewer were read.
+    """
+    listed = count_frames(pair.video)
+    if decoded > listed or decoded < min(listed, rows + 2):
+        raise MemworldError(
+            f"{_listed(pair, rows, listed)}, but {decoded} can be decoded: encode the video again, so that they agree"
+        )
+    return listed
+
+
+def _listed(pair: Pair, rows: int, listed: int) -> str:
+    return f"table {pair.table} has {rows} rows and video {pair.video} lists {listed} frames"
 
 
 @contextmanager

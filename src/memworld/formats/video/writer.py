@@ -7,7 +7,16 @@ from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.formats.folder_writer import FolderWriter
 from memworld.formats.video.pairs import find_pairs
-from memworld.formats.video.written import KIND, MARKER, episode_table, marker_of, read_marker, read_written
+from memworld.formats.video.written import (
+    KIND,
+    MARKER,
+    episode_table,
+    is_overwriting,
+    mark_overwriting,
+    marker_of,
+    read_marker,
+    read_written,
+)
 from memworld.formats.video_frames import import_av, write_frames
 from memworld.storage import OnExisting, prepare_folder, remove_unfinished, write_atomic, write_json
 
@@ -27,6 +36,11 @@ class VideoWriter(FolderWriter):
 
     def _begin(self, on_existing: OnExisting) -> tuple[EpisodeEntry, ...]:
         self._next = 0
+        if on_existing == "overwrite":
+            # A kill while the files go must leave neither halves of pairs nor some of the old episodes.
+            mark_overwriting(self.path, self.info)
+        elif on_existing == "resume" and is_overwriting(self.path):
+            on_existing = "overwrite"
         prepare_folder(self.path, on_existing, MARKER, KIND)
         remove_unfinished(self.path)
         if not (self.path / MARKER).is_file():

@@ -1,6 +1,7 @@
 """What memworld writes beside a video so that nothing is lost.
 
-    memworld-video.json   marks the folder as memworld's: version, what all episodes share (`DatasetInfo`)
+    memworld-video.json   marks the folder as memworld's: version, what all episodes share (`DatasetInfo`);
+                          "overwriting" is true while what was there before is deleted
     ID.mp4                the frames, lossless
     ID.parquet            a row for each action, and one more for the last frame if there are states
 
@@ -25,12 +26,13 @@ from memworld.errors import MemworldError
 from memworld.formats.tables import numbers, open_parquet, read_parquet
 from memworld.formats.video.pairs import Pair
 from memworld.formats.video_frames import gather_frames, read_frames
-from memworld.storage import KIND_KEY, one_line, read_json
+from memworld.storage import KIND_KEY, one_line, read_json, write_json
 
 MARKER = "memworld-video.json"
 KIND = "video data set"
 VERSION = 1
 _KEY = b"memworld"
+_OVERWRITING = "overwriting"
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,30 @@ class Written:
 def marker_of(info: DatasetInfo) -> dict[str, Any]:
     """The content of the marker of a data set."""
     return {KIND_KEY: KIND, "version": VERSION, **info.to_json()}
+
+
+def mark_overwriting(folder: Path, info: DatasetInfo) -> None:
+    """Say, if memworld wrote the folder, that all that is in it is to be deleted; at once it holds no episode.
+
+    Raises:
+        MemworldError: the disk refuses it.
+    """
+    if _marked(folder).get(KIND_KEY) == KIND:
+        write_json(folder / MARKER, {**marker_of(info), _OVERWRITING: True})
+
+
+def is_overwriting(folder: Path) -> bool:
+    """Whether what is in the folder is to be deleted: now, or by the next writer if a kill came between."""
+    return _marked(folder).get(_OVERWRITING) is True
+
+
+def _marked(folder: Path) -> dict[str, Any]:
+    """What the marker of a folder says; nothing if there is none, or a damaged one."""
+    try:
+        value = read_json(folder / MARKER, KIND)
+    except MemworldError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def read_marker(folder: Path) -> DatasetInfo:
