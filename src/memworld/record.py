@@ -97,8 +97,9 @@ def record(
         held.callback(env.close)
         info = _dataset_info(world, env)
         played: list[Episode] = []
-        if on_existing == "overwrite" and FORMATS[format].found(folder):
-            # The old episodes stay until world and policy have proved to work.
+        there = folder.is_dir() and any(folder.iterdir())
+        if not there or (on_existing == "overwrite" and FORMATS[format].found(folder)):
+            # The old episodes stay, and no folder is made, until world and policy have proved to work.
             played.append(info.check(_play(env, world, factory, plan(0), max_steps)))
         writer = held.enter_context(make_writer(folder, info, on_existing))
         stored = writer.entries

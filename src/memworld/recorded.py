@@ -112,10 +112,12 @@ def check_picture(path: Path) -> None:
     """Do nothing if a picture may be written to `path`.
 
     Raises:
-        MemworldError: it is no name of a PNG, or a file of another kind is there.
+        MemworldError: it is no name of a PNG, its folder does not exist, or a file of another kind is there.
     """
     if path.suffix.lower() != ".png":
         raise MemworldError(f"{path} is no name of a picture: end it in .png")
+    if not path.parent.is_dir():
+        raise MemworldError(f"the folder of {path} does not exist: make it first, or name another")
     if path.exists() and not (path.is_file() and path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"):
         raise MemworldError(f"{path} exists and is no PNG: name another file")
 

@@ -192,11 +192,11 @@ def test_frames_of_another_size(tmp_path: Path) -> None:
 
 
 def test_formats_that_cannot_be_written() -> None:
-    with one_clear_error("unknown format 'zip': use one of .*npz"):
+    with one_clear_error("unknown format to write 'zip': use one of minerl, minari, video, npz"):
         find_writer("zip")
     read_only = [name for name in FORMATS if name not in WRITABLE]
     for name in read_only:
-        with one_clear_error("reads .* but does not write it: write one of .*npz"):
+        with one_clear_error("reads .* but does not write it: use .*npz"):
             find_writer(name)
 
 
@@ -236,7 +236,7 @@ def test_what_has_no_place_is_said(tmp_path: Path, call: Callable[..., Any]) -> 
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
         "not kept: array depth",
-        "not kept: the last action of each episode, which led to a frame that is not there",
+        "not kept: the last action of each episode with a frame for each action: it led to a frame that is not there",
     ]
     found = json.loads(call("inspect", tmp_path / "by-hand", "--frame-after-action", "--json").stdout)
     assert found["not_read"][1].startswith("the first action of each episode")

@@ -58,7 +58,7 @@ def test_info_and_entries_are_known_without_decoding(root: Path) -> None:
     assert dataset.info.action_names == ("x", "y", "grip")
     assert dataset.info.state_names == ("shoulder", "elbow")
     assert f"feature {WRIST}" in dataset.left_out
-    assert dataset.left_out[-1] == "the last action of each episode, which led to a frame that is not there"
+    assert dataset.left_out[-1] == ReadOptions().action_left_out
     assert dataset.ids == ("episode-000000", "episode-000001", "episode-000002")
     assert [entry.steps for entry in dataset.entries] == [length - 1 for length in LENGTHS]
     assert dataset.entries[2].source == {

@@ -11,6 +11,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 from memworld.episodes import Episode
+from memworld.formats import open_dataset
 from memworld.formats.format import ReadOptions
 from memworld.formats.video import VIDEO, open_video
 from memworld.formats.video_frames import write_frames
@@ -314,3 +315,11 @@ def test_nothing_there(tmp_path: Path) -> None:
         open_video(tmp_path)
     with one_clear_error("does not exist"):
         open_video(tmp_path / "none")
+
+
+def test_a_video_without_any_table_is_told_what_it_lacks(tmp_path: Path) -> None:
+    pair(tmp_path, "a", "action\n0\n1\n", 3)
+    (tmp_path / "a.csv").unlink()
+    for path in (tmp_path, tmp_path / "a.mp4"):
+        with one_clear_error(r"a\.mp4 has no table|no table for the episode a"):
+            open_dataset(path)

@@ -147,7 +147,12 @@ def inspect(
         typer.echo(json.dumps(found, indent=2))
         return
     problems = found.pop("problems", [])
+    names = found["action_names"]
+    if len(names) == len(found["actions"]):
+        found["actions"] = dict(zip(names, found["actions"].values(), strict=True))
     for name, value in found.items():
+        if value == "" or value == []:
+            continue
         typer.echo(f"{name.replace('_', ' '):<18} {one_line(_short(value))}")
     for problem in problems:
         typer.echo(f"{'problem':<18} {one_line(problem)}")

@@ -143,10 +143,11 @@ def imagine(
     rollout = compared.rollout
     typer.echo(f"from step {start} of {compared.episode}")
     for step in range(horizon):
+        unknown = "nothing: no recorded moment has the asked action"
         cited = ", ".join(f"{c.episode}@{c.step} ({c.weight:.0%})" for c in rollout.citations(0, step)[:3])
         typer.echo(
             f"t={step + 1:<3} reward {float(rollout.rewards[0, step]):+.2f}  "
-            f"support {float(rollout.support[0, step]):.2f}  from {cited or 'nothing: no row was found'}"
+            f"support {float(rollout.support[0, step]):.2f}  from {cited or unknown}"
         )
     if output is not None:
         typer.echo(f"picture: {output}")

@@ -78,7 +78,7 @@ class VAEConfig:
         if height % shrink or width % shrink:
             raise MemworldError(
                 f"frames of {height}x{width} cannot be halved {len(channels)} times: "
-                f"resize them to a multiple of {shrink}"
+                f"resize them to a multiple of {shrink}, as with memworld convert --size"
             )
         grid = (height // shrink, width // shrink)
         if len(self.latent_shape) == 3 and grid != self.latent_shape[1:]:

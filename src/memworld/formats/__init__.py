@@ -13,7 +13,7 @@ from memworld.formats.notes import with_notes
 from memworld.formats.npz import NPZ, NpzWriter, is_data_set, open_npz, write_npz
 from memworld.formats.pieces import in_pieces
 from memworld.formats.resize import resized
-from memworld.formats.video import VIDEO
+from memworld.formats.video import VIDEO, video_without_table
 
 __all__ = [
     "FORMATS",
@@ -50,7 +50,7 @@ def open_dataset(path: str | Path, options: ReadOptions | None = None) -> Episod
         raise MemworldError(f"{path} has no cameras to choose from, it is in {format.title}: leave the camera out")
     dataset = format.open(path, options)
     if not len(dataset):
-        raise MemworldError(f"no episodes in {path}: record some first")
+        raise MemworldError(f"no episodes in {path}: record some, or go on with --resume with what was interrupted")
     if options.frame_after_action and options.action_left_out not in dataset.left_out:
         raise MemworldError(f"{path} has a frame more than actions, so their order is known: leave that option out")
     # What a format has done by itself is left as it is.
@@ -75,6 +75,11 @@ def _find_format(path: Path) -> Format:
             f"{path} holds several data sets ({'; '.join(f.title for f in found)}): give each a folder of its own"
         )
     if not found:
+        if lonely := video_without_table(path):
+            raise MemworldError(
+                f"{lonely} has no table of its actions beside it: put {lonely.stem}.csv or {lonely.stem}.parquet "
+                "there, with a column 'action'"
+            )
         here = "nothing is there" if not path.exists() else "what is there is none of them"
         raise MemworldError(
             f"no data set at {path} ({here}): memworld reads {'; '.join(f.title for f in FORMATS.values())}; and "
@@ -89,8 +94,7 @@ def find_writer(name: str) -> Callable[..., EpisodeWriter]:
     Raises:
         MemworldError: there is no such format, or memworld only reads it.
     """
-    format = lookup(FORMATS, name, "format")
-    if format.writer is None:
-        writable = ", ".join(f.name for f in FORMATS.values() if f.writer)
-        raise MemworldError(f"memworld reads {format.title} but does not write it: write one of {writable}")
-    return format.writer
+    writers = {format.name: format.writer for format in FORMATS.values() if format.writer is not None}
+    if name in FORMATS and name not in writers:
+        raise MemworldError(f"memworld reads {FORMATS[name].title} but does not write it: use {', '.join(writers)}")
+    return lookup(writers, name, "format to write")

@@ -48,9 +48,8 @@ class ReadOptions:
     @property
     def action_left_out(self) -> str:
         """Of data with one frame for each action, the action of each episode that has no place in it."""
-        if self.frame_after_action:
-            return "the first action of each episode, which was chosen in a frame that is not there"
-        return "the last action of each episode, which led to a frame that is not there"
+        which, why = ("first", "was chosen in") if self.frame_after_action else ("last", "led to")
+        return f"the {which} action of each episode with a frame for each action: it {why} a frame that is not there"
 
 
 class EpisodeWriter(Protocol):

@@ -40,7 +40,7 @@ def inspect_dataset(dataset: EpisodeDataset) -> dict[str, Any]:
         "world": dataset.info.world,
         "episodes": len(dataset),
         "transitions": dataset.steps,
-        "steps_per_episode": spread(np.array([entry.steps for entry in dataset.entries])),
+        "steps_per_episode": spread(np.array([len(summary.actions) for summary in sound])),
         "observation_shape": list(dataset.info.observation_shape),
         "action_space": one_line(space),
         "action_columns": list(column_names(space, names)),
@@ -88,7 +88,7 @@ def _problems(sound: list[_Summary], actions: np.ndarray, dataset: EpisodeDatase
         if not (summary.terminated or summary.truncated):
             yield f"episode {summary.id} neither terminates nor is truncated: whether it ended there is not known"
     if not any(summary.rewards.any() for summary in sound):
-        yield "no step has a reward other than 0: nothing can be planned for"
+        yield "no step has a reward other than 0: nothing tells good actions from bad ones"
     if (actions == actions[0]).all():
         yield "all steps have the same action: what actions do cannot be told"
     if len(sound) < 3:

@@ -73,4 +73,4 @@ def open_world(name: str) -> World:
     known = {world.removeprefix("atari/"): world for world in world_names()}
     close = [known[match] for match in difflib.get_close_matches(name.lower().removeprefix("atari/"), known)]
     hint = f"did you mean {' or '.join(close)}?" if close else "no name is close to it;"
-    raise MemworldError(f"unknown world {name!r}: {hint} memworld.worlds.world_names() lists all")
+    raise MemworldError(f"unknown world {name!r}: {hint} `memworld worlds --all` lists all")

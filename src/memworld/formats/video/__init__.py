@@ -8,9 +8,10 @@ in `writer`. NAME is the episode's id.
 """
 
 from memworld.formats.format import Format
+from memworld.formats.video.pairs import video_without_table
 from memworld.formats.video.reader import find_video, open_video
 from memworld.formats.video.writer import VideoWriter
 
-__all__ = ["VIDEO", "VideoWriter", "open_video"]
+__all__ = ["VIDEO", "VideoWriter", "open_video", "video_without_table"]
 
 VIDEO = Format("video", "video files with an action table (CSV or Parquet) each", find_video, open_video, VideoWriter)

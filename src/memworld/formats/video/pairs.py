@@ -76,6 +76,12 @@ def has_pair(folder: Path) -> bool:
     return any(len(kinds) == 2 for kinds in names.values())
 
 
+def video_without_table(folder: Path) -> Path | None:
+    """A video in a folder, for where none has a table; None if there is none."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else ()
+    return next((file for file in _relevant(files) if file.suffix.lower() in VIDEOS), None)
+
+
 def _relevant(files: Iterable[Path]) -> Iterable[Path]:
     """The videos and tables of `files`, without the hidden ones of an interrupted write."""
     return (file for file in files if not file.name.startswith(".") and file.suffix.lower() in VIDEOS + TABLES)
