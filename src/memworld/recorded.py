@@ -117,7 +117,7 @@ def check_picture(path: Path) -> None:
     if path.suffix.lower() != ".png":
         raise MemworldError(f"{path} is no name of a picture: end it in .png")
     if not path.parent.is_dir():
-        raise MemworldError(f"the folder of {path} does not exist: make it first, or name another")
+        raise MemworldError(f"there is no folder {path.parent}: make it, or name another file")
     if path.exists() and not (path.is_file() and path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"):
         raise MemworldError(f"{path} exists and is no PNG: name another file")
 

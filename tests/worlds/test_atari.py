@@ -213,8 +213,8 @@ def test_skill_out_of_range(pong: World, skill: float) -> None:
         ("atari/seaquets", "did you mean seaquest"),
         ("breakuot", "did you mean atari/breakout"),
         ("Pong", "did you mean .*pong"),
-        ("no such game at all", "world_names"),
-        ("", "world_names"),
+        ("no such game at all", "memworld worlds --all"),
+        ("", "memworld worlds --all"),
         ("combat", "unknown world"),  # a game for two: loading it would end the process
     ],
 )
