@@ -129,6 +129,7 @@ def inspect(
     camera: Camera = None,
     frame_after_action: FrameAfterAction = False,
     cut: Cut = None,
+    quiet: Quiet = False,
 ) -> None:
     """Say what a memory, or a data set of any format, holds, and what is wrong with it."""
     from memworld.formats import open_dataset
@@ -140,7 +141,7 @@ def inspect(
         check_picture(picture)
         if is_memory(path):
             raise MemworldError(f"{path} is a memory: --picture shows frames of recorded episodes, inspect those")
-    found = inspect_path(path, options)
+    found = inspect_path(path, options, progress=not quiet)
     if picture is not None:
         write_sample(open_dataset(path, options), picture)
     if as_json:

@@ -11,7 +11,7 @@ from memworld.memory_files import INDEX, open_memory
 __all__ = ["inspect_dataset", "inspect_memory", "inspect_path", "is_memory", "write_sample"]
 
 
-def inspect_path(path: Path, options: ReadOptions | None = None) -> dict[str, Any]:
+def inspect_path(path: Path, options: ReadOptions | None = None, progress: bool = False) -> dict[str, Any]:
     """Describe the memory or the data set at `path`.
 
     Raises:
@@ -19,7 +19,7 @@ def inspect_path(path: Path, options: ReadOptions | None = None) -> dict[str, An
     """
     if is_memory(path):
         return inspect_memory(open_memory(path))
-    return inspect_dataset(open_dataset(path, options))
+    return inspect_dataset(open_dataset(path, options), progress)
 
 
 def is_memory(path: Path) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from memworld.actions import column_names, describe_actions
 from memworld.datasets import EpisodeDataset
@@ -15,10 +16,14 @@ from memworld.inspection.statistics import rewards_of, spread
 from memworld.storage import one_line, write_picture
 
 
-def inspect_dataset(dataset: EpisodeDataset) -> dict[str, Any]:
+def inspect_dataset(dataset: EpisodeDataset, progress: bool = False) -> dict[str, Any]:
     """Describe a data set in plain JSON values, one episode in memory at a time.
 
     Episodes that cannot be read are among the `problems`, and left out of the numbers.
+
+    Args:
+        dataset: the episodes.
+        progress: show a progress bar if it takes longer than a second.
 
     Raises:
         MemworldError: it has no episodes, or none that can be read.
@@ -27,7 +32,7 @@ def inspect_dataset(dataset: EpisodeDataset) -> dict[str, Any]:
         raise MemworldError("the data set is empty: record at least one episode first")
     sound: list[_Summary] = []
     broken: list[str] = []
-    for entry in dataset.entries:
+    for entry in tqdm(dataset.entries, desc="inspect", unit="episode", disable=not progress, delay=1):
         try:
             sound.append(_Summary(dataset.load(entry.id)))
         except MemworldError as error:
