@@ -1,5 +1,6 @@
 """Actions that are chosen in part and measured in part: hard where discrete, soft where continuous."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from memworld.search.approximate import ApproximateIndex
 from memworld.search.exact import ExactIndex
 from memworld.world_model import WorldModel
 from tests.helpers import PixelEncoder, literal_distances, literal_nearest
+from tests.search.trajectories import ACTIONS, asked_actions, candidates_of, trajectories
 
 SPACE = Dict({"attack": Discrete(2), "camera": Box(-10, 10, (2,)), "item": Discrete(3)})
 METRICS = sorted(DISTANCES)
@@ -131,3 +133,32 @@ def test_a_world_of_mixed_actions() -> None:
             rollout = world.imagine(start, actions, mode=mode)
             assert rollout.frames is not None
             assert [round(float(frame.mean())) for frame in rollout.frames[0]] == [120, 140]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("per_episode", [False, True])
+def test_mixed_conditioning_by_codes(metric: str, per_episode: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a choice has too many rows to search them exactly, codes find candidates and penalties rank them."""
+    rng = np.random.default_rng(1)
+    plain = candidates_of(trajectories(rng, 100, 251, 24), 251)
+    turned = torch.from_numpy(rng.uniform(-1, 1, (len(plain), 2)))
+    discrete = torch.tensor([True] * ACTIONS + [False] * 2)
+    candidates = replace(plain, actions=torch.cat([plain.actions, turned], 1), discrete=discrete)
+    latents = trajectories(np.random.default_rng(2), 8, 16, 24)
+    asked = torch.cat([asked_actions(128), torch.from_numpy(rng.uniform(-1, 1, (128, 2)))], 1)
+    index, exact = ApproximateIndex(metric, candidates), ExactIndex(metric, candidates, device="cpu")
+    assert index.codes == "proxy"
+    monkeypatch.setattr("memworld.search.approximate.index._EXACT_UP_TO", 5000)  # a choice has about 8,300 rows
+    weight = float(exact.nearest(Query(latents), 1).distances.median())
+    query = Query(latents, asked, "mixed", weight, torch.arange(128) % 8 - 1)
+    if per_episode:
+        found, expected = index.nearest_per_episode(query), exact.nearest_per_episode(query)
+        assert torch.equal(found.shortfall, expected.shortfall)
+    else:
+        found, expected = index.nearest(query, 10), exact.nearest(query, 10)
+    place = torch.searchsorted(candidates.rows, found.rows.clamp(min=0))
+    assert bool((candidates.actions[place][..., :ACTIONS] == asked[:, None, :ACTIONS]).all(2)[found.found].all())
+    penalties = weight * ((candidates.actions[place][..., ACTIONS:] - asked[:, None, ACTIONS:]) ** 2).sum(2)
+    torch.testing.assert_close(found.penalties[found.found], penalties[found.found])
+    hit = (expected.rows[:, :, None] == found.rows[:, None, :]).any(2)
+    assert float(hit[expected.found].double().mean()) >= (0.9 if per_episode else 0.98)
