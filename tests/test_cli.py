@@ -272,3 +272,33 @@ def test_evaluate_resumes_and_says_how_to_make_the_report_again(call: Call, quic
     page = (target / "report.html").read_text()
     assert "--horizon 3 --starts 2 --conditioning none --seed 0" in page
     assert "my evaluation&#39;" in page
+
+
+def test_worlds_say_what_they_need(call: Call) -> None:
+    listed = {world["name"]: world for world in json.loads(call("worlds", "--json").output)}
+    for name in ("pong", "seaquest", "atari/adventure", "supertuxkart/lighthouse", "vizdoom/my_way_home", "crafter"):
+        world = listed[name]
+        assert world["runs"] == (world["missing"] == [])
+        assert all("install" in what for what in world["missing"])
+    assert listed["pong"]["runs"]
+    assert {"minetest/navigate", "minetest/treechop"} <= set(listed)
+    brief, every = call("worlds").output, call("worlds", "--all").output
+    assert "atari/adventure" not in brief
+    assert "memworld worlds --all" in brief
+    assert "atari/adventure" in every
+
+
+@pytest.mark.parametrize("to", ["minari", "minerl", "video"])
+def test_record_into_another_format_and_cut_it(call: Call, tmp_path: Path, to: str) -> None:
+    data, short = tmp_path / "data", tmp_path / "short"
+    play = ("record", "seaquest", "-o", data, "--policy", "demonstrator", "--max-steps", 7, "--to", to, "-q")
+    assert call(*play, "-n", 1).exit_code == 0
+    refused(call(*play, "-n", 2), "exists and is not empty")
+    assert call(*play, "-n", 2, "--resume").exit_code == 0
+    done = call("convert", data, "-o", short, "--cut", 3, "-q")
+    assert done.exit_code == 0, done.output
+    assert [len(episode) for episode in memworld.open_dataset(short)] == [3, 3, 1] * 2
+    refused(call("convert", data, "-o", tmp_path / "no", "--cut", 0), "most_steps is 0")
+    refused(call("convert", data, "-o", tmp_path / "no", "--frame-after-action"), "leave that option out")
+    refused(call("record", "seaquest", "-o", tmp_path / "no", "--to", "lerobot"), "does not write it")
+    assert not (tmp_path / "no").exists()

@@ -74,11 +74,11 @@ def test_an_overwriting_that_was_killed_can_be_repeated(
     unlink = Path.unlink
     gone: list[str] = []
 
-    def killed(path: Path, *args: Any) -> None:
+    def killed(path: Path, *args: Any, **settings: Any) -> None:
         if len(gone) == removed:
             raise KeyboardInterrupt
         gone.append(path.name)
-        unlink(path, *args)
+        unlink(path, *args, **settings)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", killed)
@@ -119,7 +119,7 @@ def test_a_file_system_that_cannot_be_written() -> None:
 
 
 def test_a_folder_that_cannot_be_emptied(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "unlink", refuse)

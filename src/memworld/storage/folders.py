@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from memworld.errors import MemworldError
-from memworld.storage.files import TEMPORARY
+from memworld.storage.files import TEMPORARY, delete
 
 _log = logging.getLogger(__name__)
 
@@ -150,7 +149,4 @@ def _unwritable(path: Path, error: OSError) -> MemworldError:
 def _empty(path: Path, marker: str) -> None:
     """Remove everything in the folder, `marker` last: by it a removal that was killed can go on."""
     for child in sorted(path.iterdir(), key=lambda child: child.name == marker):
-        if child.is_dir() and not child.is_symlink():
-            shutil.rmtree(child)
-        else:
-            child.unlink()
+        delete(child)

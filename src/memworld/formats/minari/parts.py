@@ -16,8 +16,8 @@ from memworld.formats.minari.columns import Column, Storage
 from memworld.formats.minari.hdf5 import MAIN, Hdf5Storage, check_names, episode_file, merge
 from memworld.formats.minari.places import DATA
 from memworld.formats.minari.reading import entry_of
-from memworld.formats.minari.target import NEW, delete
-from memworld.storage import write_bytes
+from memworld.formats.minari.target import NEW
+from memworld.storage import delete, write_bytes
 from memworld.storage.files import TEMPORARY
 
 _log = logging.getLogger(__name__)

@@ -7,14 +7,13 @@ set/data/         what becomes NAME/data; Arrow's episodes lie here from the sta
 old/              what NAME was, once the set has taken its place; empty if NAME was not there
 """
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from memworld.errors import MemworldError
 from memworld.formats.minari.places import DATA, METADATA
-from memworld.storage import OnExisting, one_line, prepare_folder, read_json
+from memworld.storage import OnExisting, delete, one_line, prepare_folder, read_json
 
 MARKER = "memworld.json"
 KIND = "unfinished Minari set"
@@ -90,14 +89,6 @@ def remove(work: Path) -> None:
             delete(child)
     prepare_folder(work, "overwrite", MARKER, KIND)
     remove_if_empty(work)
-
-
-def delete(path: Path) -> None:
-    """Remove a file, a link or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def remove_if_empty(work: Path) -> None:

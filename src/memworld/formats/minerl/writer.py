@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,8 +31,10 @@ from memworld.storage import (
     KIND_KEY,
     OnExisting,
     check_no_links,
+    delete,
     prepare_folder,
     read_json,
+    sync_folder,
     write_atomic,
     write_bytes,
     write_json,
@@ -73,7 +74,7 @@ class MineRLWriter(FolderWriter):
             prepare_folder(self.path, on_existing, MARKER, KIND)
             self._mark()
             for unfinished in self.path.glob(f"{_UNFINISHED}*"):
-                _remove(unfinished)
+                delete(unfinished)
             check_no_links(self.path, self._folder.name)
             self._folder.mkdir(exist_ok=True)
             records = self._read_records()
@@ -99,7 +100,7 @@ class MineRLWriter(FolderWriter):
         for number, folder in enumerate(sorted(self.path.iterdir())):
             if folder.is_dir() and not folder.is_symlink() and not folder.name.startswith("."):
                 hidden = self.path / f"{_UNFINISHED}overwritten-{number}"
-                _remove(hidden)
+                delete(hidden)
                 folder.rename(hidden)
 
     @printable_errors()
@@ -127,9 +128,9 @@ class MineRLWriter(FolderWriter):
                 unfinished.mkdir()
                 self._write(episode, entry, unfinished, stream)
                 unfinished.rename(folder)
-                _sync(self._folder)
+                sync_folder(self._folder)
             finally:
-                _remove(unfinished)
+                delete(unfinished)
         self._next += 1
 
     def _write(self, episode: Episode, entry: EpisodeEntry, folder: Path, stream: str) -> None:
@@ -161,20 +162,3 @@ class MineRLWriter(FolderWriter):
                 f"cannot write {path} ({error.strerror or error}): free space or change its permissions; what was "
                 "there before is unharmed"
             ) from error
-
-
-def _remove(path: Path) -> None:
-    """Delete what an interrupted write left, without following a link."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename into `folder` durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -179,6 +179,33 @@ class Actions:
         return group
 
 
+class ByAction:
+    """The candidates by action, sorted when that is first asked for."""
+
+    def __init__(self, metric: str, candidates: Candidates) -> None:
+        """Sort nothing yet."""
+        self._metric = metric
+        self._candidates = candidates
+        self._sorted: dict[Conditioning, Actions] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is sorted."""
+        return sum(actions.nbytes for actions in self._sorted.values())
+
+    def split(self, query: Query) -> tuple[list[tuple[Tensor, Query, Group]], Pairs]:
+        """As `Actions.split`, with what is to be asked of each group.
+
+        Within a group actions are the same, of `mixed` conditioning in what is discrete.
+        """
+        same: Conditioning = "mixed" if query.conditioning == "mixed" else "hard"
+        if same not in self._sorted:
+            self._sorted[same] = Actions(self._metric, self._candidates, same)
+        groups, few = self._sorted[same].split(query)
+        within: Conditioning = "mixed" if same == "mixed" else "none"
+        return [(own, replace(query[own], conditioning=within), group) for own, group in groups], few
+
+
 def pieces(query: Query) -> Iterator[Query]:
     """Parts of a batch, on the CPU and without gradients."""
     query = replace(query, latents=detached(query.latents)).to(torch.device("cpu"))

@@ -1,9 +1,8 @@
 """Approximate search: FAISS finds candidates by short codes, the literal formula ranks them.
 
-`codes` says what the codes are, `effort` how the number of cells and
-candidates is chosen so that the asked recall is reached on rows of the memory itself. Every distance
-in an answer is the literal formula's, and every row in it may answer; what can be missing is a row
-that would have been nearer.
+`codes` says what the codes are, `effort` how many cells and candidates it takes to reach the asked
+recall on rows of the memory itself. Every distance in an answer is the literal formula's, and every
+row in it may answer; what can be missing is a row that would have been nearer.
 """
 
 from collections.abc import Callable
@@ -18,11 +17,11 @@ import torch
 from memworld.errors import MemworldError, lookup
 from memworld.gaussian import DISTANCES, seeded
 from memworld.memory import Rows
-from memworld.search import Candidates, Conditioning, Matches, Query, check_k, concatenate
+from memworld.search import Candidates, Matches, Query, check_k, concatenate
 from memworld.search.approximate.codes import Codes, restore_codes
 from memworld.search.approximate.effort import choose
 from memworld.search.approximate.files import damaged, fingerprint, read_index, write_index
-from memworld.search.approximate.groups import Actions, Group, Pairs, join, pieces
+from memworld.search.approximate.groups import ByAction, Group, Pairs, join, pieces
 from memworld.search.approximate.lists import Effort, Lists
 from memworld.search.approximate.proxy import detached, import_faiss
 from memworld.search.approximate.rough import Rough, least
@@ -53,7 +52,8 @@ class ApproximateIndex:
 
     `soft` conditioning is as good as the rest where actions are discrete, as the nearest rows of all
     and those of the asked action hold the answer. Otherwise four times the candidates are ranked by
-    distance and penalty, and an action weight that far outweighs distances finds less.
+    distance and penalty, and an action weight that far outweighs distances finds less; so it is with
+    `mixed` conditioning among the rows of the asked discrete choices.
     """
 
     _codes: Codes | None
@@ -102,7 +102,7 @@ class ApproximateIndex:
         self._everyone = Group(metric, self._candidates)
         self._episodes = int(candidates.episodes.max()) + 1
         # Dropped with the groups, of which only a few are kept.
-        self._actions: dict[Conditioning, Actions] = {}
+        self._by_action = ByAction(metric, self._candidates)
         self._cut: WeakKeyDictionary[Group, Windows] = WeakKeyDictionary()
 
     @property
@@ -134,8 +134,7 @@ class ApproximateIndex:
             return float(self._everyone.exact.bytes_per_row)
         total = self._candidates.rows.nbytes + self._candidates.episodes.nbytes + self._candidates.actions.nbytes
         total += int(self._rough.nbytes) if "_rough" in self.__dict__ else 0
-        total += sum(actions.nbytes for actions in self._actions.values())
-        total += self._everyone.nbytes + sum(windows.nbytes for windows in self._cut.values())
+        total += self._everyone.nbytes + self._by_action.nbytes + sum(cut.nbytes for cut in self._cut.values())
         return total / len(self._candidates) + self._codes.bytes_per_row
 
     @torch.no_grad()
@@ -240,16 +239,13 @@ class ApproximateIndex:
     def _collect(self, query: Query, find: Callable[[Query, Group], Pairs]) -> Pairs:
         """The pairs that `find` gives among all candidates, or those of each asked action."""
         pairs = []
-        conditioning = query.conditioning
-        if conditioning in ("none", "soft"):
+        if query.conditioning in ("none", "soft"):
             pairs.append(find(query, self._everyone))
-        if conditioning != "none":
+        if query.conditioning != "none":
             # Soft as well: rows of the asked action have no penalty, so their own nearest are all that can answer.
-            groups, few = self._actions_of("mixed" if conditioning == "mixed" else "hard").split(query)
+            groups, few = self._by_action.split(query)
             pairs.append(few)
-            for own, group in groups:
-                # Within a group actions are the same, of mixed ones in what is discrete.
-                within = replace(query[own], conditioning="mixed" if conditioning == "mixed" else "none")
+            for own, within, group in groups:
                 asked, found = find(within, group)
                 pairs.append((own[asked], found))
         return join(pairs, len(self._candidates))
@@ -322,9 +318,3 @@ class ApproximateIndex:
     @cached_property
     def _rough(self) -> Rough:
         return Rough(self.metric, self._candidates)
-
-    def _actions_of(self, conditioning: Conditioning) -> Actions:
-        """The candidates by what `hard` or `mixed` conditioning asks to be equal."""
-        if conditioning not in self._actions:
-            self._actions[conditioning] = Actions(self.metric, self._candidates, conditioning)
-        return self._actions[conditioning]
