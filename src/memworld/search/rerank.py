@@ -37,10 +37,12 @@ def measure(distance: Distance, query: Query, candidates: Candidates, asked: Ten
             for a, r in zip(torch.split(asked, step), torch.split(rows, step), strict=True)
         ]
     penalties = torch.zeros(len(asked), dtype=torch.float64)
-    wanted = None if query.actions is None else candidates.may_differ(query.actions, query.conditioning)
-    taken = candidates.may_differ(candidates.actions, query.conditioning)
-    if wanted is not None and taken is not None:
-        difference = wanted[asked].double() - taken[found]
+    if query.conditioning in ("soft", "mixed") and query.actions is not None:
+        # Of these pairs alone: the features of all candidates may be large.
+        difference = candidates.may_differ(
+            query.actions[asked].double() - candidates.actions[found], query.conditioning
+        )
+        assert difference is not None
         penalties = query.action_weight * (difference**2).sum(1).cpu()
     return Matches(rows.cpu(), (distances[0] if len(distances) == 1 else torch.cat(distances)).cpu(), penalties)
 

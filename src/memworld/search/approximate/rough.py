@@ -54,10 +54,10 @@ class Rough:
             else:
                 squares.add_(wide.variance.index_select(0, asked)).div_(sigma.square_())
                 costs = squares.sum(1) / 2 + log_sigma
-        wanted = None if query.actions is None else self._candidates.may_differ(query.actions, query.conditioning)
-        taken = self._candidates.may_differ(self._candidates.actions, query.conditioning)
-        if wanted is not None and taken is not None:
-            difference = wanted[asked].double() - taken[found]
+        if query.conditioning in ("soft", "mixed") and query.actions is not None:
+            between = query.actions[asked].double() - self._candidates.actions[found]
+            difference = self._candidates.may_differ(between, query.conditioning)
+            assert difference is not None
             costs += (query.action_weight * (difference**2).sum(1)).float()
         return costs
 
