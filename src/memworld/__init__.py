@@ -6,7 +6,7 @@ The public names, in the order in which data travels:
                 open_world, World
     encoder     Encoder, VAEConfig, TrainingConfig, train_vae, open_encoder
     memory      Memory, remember, open_memory, save_memory, inspect_memory
-    world       WorldModel, DynamicsConfig, Prediction, Rollout, Citation
+    world       WorldModel, DynamicsConfig, Prediction, Rollout, Imagined, Past, Citation
     evaluation  EvaluationConfig, evaluate
 
 Bad input raises `MemworldError`, a `ValueError` whose one line names the cause and the fix.
@@ -26,12 +26,12 @@ from memworld.evaluate.protocol import evaluate
 from memworld.formats import ReadOptions, open_dataset
 from memworld.formats.convert import convert
 from memworld.gaussian import Latents
-from memworld.imagine import Citation, Prediction, Rollout
 from memworld.inspection import inspect_memory
 from memworld.memory import Memory
 from memworld.memory_files import open_memory, save_memory
 from memworld.record import record
 from memworld.remember import remember
+from memworld.rollout import Citation, Imagined, Past, Prediction, Rollout
 from memworld.world_model import WorldModel
 from memworld.worlds import World, open_world
 
@@ -45,9 +45,11 @@ __all__ = [
     "Episode",
     "EpisodeDataset",
     "EvaluationConfig",
+    "Imagined",
     "Latents",
     "Memory",
     "MemworldError",
+    "Past",
     "Prediction",
     "ReadOptions",
     "Rollout",

@@ -8,8 +8,9 @@ import numpy as np
 from memworld.actions import ActionSpace, action_parts
 from memworld.datasets import EpisodeDataset
 from memworld.errors import MemworldError
-from memworld.imagine import Mode, Rollout
+from memworld.imagine import Mode
 from memworld.memory import Memory
+from memworld.rollout import Rollout
 from memworld.storage import write_picture
 from memworld.world_model import WorldModel
 

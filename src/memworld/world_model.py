@@ -15,10 +15,11 @@ from memworld.dynamics import DynamicsConfig, ResolvedDynamics
 from memworld.encoders import Encoder, open_encoder
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents, draw, seeded
-from memworld.imagine import Mode, Prediction, Rollout, imagine_latents, stack_predictions
+from memworld.imagine import Mode, imagine_latents
 from memworld.memory import Memory, Rows
 from memworld.memory_files import open_memory, save_memory
 from memworld.retrieve import STRATEGIES
+from memworld.rollout import Prediction, Rollout, stack_predictions
 from memworld.search import Index, Matches, Query
 from memworld.search.approximate import ApproximateIndex
 from memworld.search.exact import ExactIndex

@@ -12,10 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memworld.encoders import checkpoint, training, training_data
+from memworld.encoders import training, training_data
 from memworld.encoders.training import TrainingConfig, TrainingResult, train_vae
 from memworld.encoders.vae import VAEConfig
 from memworld.storage import read_arrays, write_arrays
+from memworld.training import Run
+from memworld.training import run as checkpoint
 from tests.encoders.toys import HELD_OUT, SHORT, TINY, TRAINING, interrupt_at, script_losses, train
 from tests.helpers import folder_bytes, one_clear_error, unless_refused
 
@@ -251,7 +253,6 @@ def test_any_damage_to_a_log_gives_one_error_or_opens(
     damaged = bytearray((folder / "training.json").read_bytes())
     damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     (folder / "training.json").write_bytes(damaged)
-    checked = unless_refused(
-        lambda: checkpoint.Run(folder, json.loads((short_run[1] / "training.json").read_text())["settings"], 30, 4)
-    )
+    stored = json.loads((short_run[1] / "training.json").read_text())
+    checked = unless_refused(lambda: Run(folder, "encoder", stored["settings"], 30, 4, ("loss", "rate", "error")))
     assert checked is None or checked.output == folder

@@ -6,19 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from memworld.datasets import EpisodeDataset
 from memworld.encoders import check_not_collapsed
-from memworld.encoders.checkpoint import Run
 from memworld.encoders.network import VAENetwork
 from memworld.encoders.training_data import TrainingData, digest
 from memworld.encoders.vae import VAE, VAEConfig, normalise
 from memworld.errors import MemworldError
 from memworld.storage import OnExisting, locked, one_line, prepare_folder, to_json, write_picture
+from memworld.training import Run, scheduled, step_generator
 
 ACTIVE_STD = 0.1
 """A latent is active if its mean varies by more than this over the training frames (METHOD section 5)."""
@@ -171,7 +170,7 @@ def train_vae(
     }
     with locked(output):
         prepare_folder(output, on_existing, "training.json", "encoder")
-        run = Run(output, settings, how.steps, how.patience)
+        run = Run(output, "encoder", settings, how.steps, how.patience, ("loss", "rate", "error"))
         if run.finished:
             encoder = VAE.open(output)
         else:
@@ -244,11 +243,9 @@ def gradient_step(
     step: int,
 ) -> Loss:
     """One gradient step; its randomness depends on seed and step alone, so that a resumed run is the same run."""
-    # Mixed into 32 bits, as torch's generator looks at no more of a seed.
-    mixed = np.random.SeedSequence((how.seed, step)).generate_state(1)[0]
-    generator = torch.Generator().manual_seed(int(mixed))
+    generator = step_generator(how.seed, step)
     for group in optimiser.param_groups:
-        group["lr"] = how.learning_rate * _schedule(step, how.steps)
+        group["lr"] = how.learning_rate * scheduled(step, how.steps)
     batch = frames[torch.randint(len(frames), (how.batch_size,), generator=generator)]
     noise = torch.randn(how.batch_size, math.prod(config.latent_shape), generator=generator)
     network.train()
@@ -260,12 +257,6 @@ def gradient_step(
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimiser.step()
     return loss
-
-
-def _schedule(step: int, steps: int) -> float:
-    """Share of the peak learning rate: linear over 50 steps, then a cosine down to 2%."""
-    warm = min(1.0, (step + 1) / 50)
-    return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
 def _evaluate(

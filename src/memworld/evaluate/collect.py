@@ -9,8 +9,8 @@ from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.methods import Method, Predicted
 from memworld.evaluate.results import MetricRow, Neighbour, Retrieval, Strip, interval
 from memworld.evaluate.windows import Windows
-from memworld.imagine import Rollout
 from memworld.memory import Memory
+from memworld.rollout import Rollout
 
 _COMPARED = ("moving_pixel_l1", "l1", "ssim", "state_error")
 """Metrics whose paired difference from persistence is part of the table."""
@@ -51,18 +51,24 @@ class Numbers:
             for name, value in {**metrics, **differences}.items():
                 per_metric.setdefault(name, []).append(_mean_of_numbers(value))
 
+    def per_episode(self) -> dict[tuple[str, str, str], np.ndarray]:
+        """By method, mode and metric, (E, T): means over windows, of every held-out episode; NaN where there is none."""
+        return {
+            (method, mode, metric): np.stack(values)
+            for (method, mode), metrics in self._values.items()
+            for metric, values in metrics.items()
+        }
+
     def table(self, world: str, seed: int) -> list[MetricRow]:
         """Means and intervals over episodes."""
         rows: list[MetricRow] = []
-        for (method, mode), metrics in self._values.items():
-            for metric, values in metrics.items():
-                per_episode = np.stack(values)
-                mean, low, high = (side.tolist() for side in interval(per_episode, seed))
-                counts = (~np.isnan(per_episode)).sum(0).tolist()
-                rows += [
-                    MetricRow(world, method, mode, t + 1, metric, mean[t], low[t], high[t], counts[t])
-                    for t in range(len(mean))
-                ]
+        for (method, mode, metric), values in self.per_episode().items():
+            mean, low, high = (side.tolist() for side in interval(values, seed))
+            counts = (~np.isnan(values)).sum(0).tolist()
+            rows += [
+                MetricRow(world, method, mode, t + 1, metric, mean[t], low[t], high[t], counts[t])
+                for t in range(len(mean))
+            ]
         return rows
 
 

@@ -23,6 +23,7 @@ class EvaluationConfig:
     Attributes:
         horizon: steps to predict.
         starts: random starts per held-out episode.
+        context: frames up to the start, that one included, that a method with a past may see.
         shown: steps ahead that tables and film strips show; those beyond the horizon are left out.
         dynamics: what to compare, by the names that the tables give them.
         modes: of `imagine.MODES`; every dynamics is measured in each.
@@ -37,6 +38,7 @@ class EvaluationConfig:
 
     horizon: int = 20
     starts: int = 20
+    context: int = 4
     shown: tuple[int, ...] = (1, 5, 10, 20)
     dynamics: Mapping[str, DynamicsConfig] = field(default_factory=paper_strategies)
     modes: tuple[Mode, ...] = MODES
@@ -46,7 +48,7 @@ class EvaluationConfig:
     timing_batch: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("horizon", "starts", "timing_batch"):
+        for name in ("horizon", "starts", "context", "timing_batch"):
             if getattr(self, name) < 1:
                 raise MemworldError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("seed", "strips", "retrievals"):

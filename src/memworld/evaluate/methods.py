@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from memworld.baselines import Baseline
 from memworld.encoders import Encoder
 from memworld.evaluate.results import label_of
 from memworld.evaluate.windows import Windows
 from memworld.gaussian import Latents, derived_seed, draw, seeded
-from memworld.imagine import Mode, Rollout
+from memworld.imagine import Mode
 from memworld.memory import Memory
+from memworld.rollout import Rollout
 from memworld.search import Query
 from memworld.search.exact import ExactIndex
 from memworld.world_model import WorldModel
@@ -41,7 +43,7 @@ class Method:
     Attributes:
         name: as METHOD section 6 names it.
         mode: `requery` or `follow` of a search, "" where there is no such choice.
-        predict: what it says about windows; it may read only `start_*` and `actions`, unless its
+        predict: what it says about windows; it may read only `past`, `start_*` and `actions`, unless its
             kind (`results.KINDS`) is that it uses the truth.
     """
 
@@ -69,6 +71,18 @@ def search_methods(world: WorldModel, name: str, modes: Sequence[Mode], seed: in
         return Method(name, mode, predict)
 
     return [method(mode) for mode in modes]
+
+
+def trained(name: str, model: Baseline, seed: int) -> Method:
+    """A baseline that was trained on the memory's episodes; its sampling depends on `seed` and the episode."""
+
+    def predict(windows: Windows) -> Predicted:
+        own = derived_seed(seed, name, windows.episode)
+        imagined = model.imagine(windows.start_frames, windows.actions, past=windows.past, seed=own)
+        assert imagined.frames is not None  # decode=True
+        return Predicted(imagined.latents, imagined.frames)
+
+    return Method(name, "", predict)
 
 
 def oracle(encoder: Encoder, memory: Memory, seed: int) -> Method:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from memworld.baselines import Baseline
 from memworld.datasets import EpisodeDataset
 from memworld.encoders import Encoder
 from memworld.errors import MemworldError
@@ -29,10 +30,11 @@ def evaluate(
     training: EpisodeDataset,
     held_out: EpisodeDataset,
     config: EvaluationConfig | None = None,
+    models: Mapping[str, Baseline] | None = None,
     *,
     progress: bool = False,
 ) -> Evaluation:
-    """Measure the strategies, the baselines and the oracle on held-out episodes.
+    """Measure the strategies, the baselines, trained models and the oracle on held-out episodes.
 
     Args:
         encoder: the memory's encoder.
@@ -40,6 +42,7 @@ def evaluate(
         training: its episodes; they give the median picture and the state probe.
         held_out: episodes that nothing has seen.
         config: what to evaluate.
+        models: baselines that were trained on the memory's episodes, by the names that tables give them.
         progress: whether to show a progress bar.
 
     Raises:
@@ -49,13 +52,16 @@ def evaluate(
     config = config or EvaluationConfig()
     memory.check_encoder(encoder)
     check_unseen(encoder, memory, held_out)
+    models = models or {}
+    for model in models.values():
+        check_baseline(model, encoder, held_out)
     probe = StateProbe.fit(training, memory) if training.info.state_names else None
-    judge = _Judge(median_picture(training), probe)
+    judge = Judge(median_picture(training), probe)
     worlds = {name: WorldModel(encoder, memory, dynamics) for name, dynamics in config.dynamics.items()}
-    methods = _methods(encoder, memory, training, worlds, config)
+    methods = all_methods(encoder, memory, training, worlds, models, config)
     numbers, gallery = Numbers(), Gallery(config, memory)
     total = len(methods) * len(episodes_of(held_out, config.horizon))
-    episodes = held_out_windows(held_out, encoder, config.horizon, config.starts, config.seed)
+    episodes = held_out_windows(held_out, encoder, config.horizon, config.starts, config.seed, past=config.context - 1)
     with tqdm(total=total, desc="evaluate", unit="method", disable=not progress) as bar:
         for windows in episodes:
             measured = {}
@@ -69,12 +75,31 @@ def evaluate(
     table = Table(numbers.table(training.info.world or "unknown", config.seed))
     return Evaluation(
         table=table,
-        timings=tuple(measure_timings(worlds, held_out, config)),
+        timings=tuple(measure_timings(methods, held_out, encoder, memory.steps, config)),
         strips=tuple(gallery.strips),
         retrievals=tuple(gallery.retrievals),
         warnings=tuple(warnings_about(table, encoder, numbers.support, config.shown_horizons, probe)),
-        facts=_facts(worlds, held_out, config, numbers),
+        facts=_facts(encoder, memory, worlds, models, held_out, config, numbers),
+        per_episode=numbers.per_episode(),
     )
+
+
+def check_baseline(model: Baseline, encoder: Encoder, held_out: EpisodeDataset) -> None:
+    """Do nothing if a trained baseline speaks in this encoder's latents and has not seen the episodes.
+
+    Raises:
+        MemworldError: it was trained with another encoder, or on one of them.
+    """
+    if model.encoder_fingerprint != encoder.fingerprint:
+        raise MemworldError(
+            f"the baseline was trained with encoder {model.encoder_fingerprint[:12]}, the memory was made by encoder "
+            f"{encoder.fingerprint[:12]}: train it again with the memory's own"
+        )
+    both = set(model.episodes_seen) & set(held_out.ids)
+    if both:
+        raise MemworldError(
+            f"held-out episode {min(both)} trained the baseline, so it cannot measure: train it on those in memory"
+        )
 
 
 def check_unseen(encoder: Encoder, memory: Memory, held_out: EpisodeDataset) -> None:
@@ -92,16 +117,18 @@ def check_unseen(encoder: Encoder, memory: Memory, held_out: EpisodeDataset) -> 
             )
 
 
-def _methods(
+def all_methods(
     encoder: Encoder,
     memory: Memory,
     training: EpisodeDataset,
     worlds: Mapping[str, WorldModel],
+    models: Mapping[str, Baseline],
     config: EvaluationConfig,
 ) -> list[Method]:
-    """Bounds and baselines first, then the searches, the oracle last."""
+    """Bounds and baselines first, then the trained models and the searches, the oracle last."""
     mean_frame, mean_state = _means(training)
     methods = [known.encoder_bound(encoder), known.persistence(), known.data_mean(memory, mean_frame, mean_state)]
+    methods += [known.trained(name, model, config.seed) for name, model in models.items()]
     for name, world in worlds.items():
         methods += known.search_methods(world, name, config.modes, config.seed)
     return [*methods, known.oracle(encoder, memory, config.seed)]
@@ -119,7 +146,7 @@ def _means(training: EpisodeDataset) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 @dataclass(frozen=True)
-class _Judge:
+class Judge:
     """Measures predictions against the truth."""
 
     median: np.ndarray
@@ -148,11 +175,15 @@ class _Judge:
 
 
 def _facts(
-    worlds: Mapping[str, WorldModel], held_out: EpisodeDataset, config: EvaluationConfig, numbers: Numbers
+    encoder: Encoder,
+    memory: Memory,
+    worlds: Mapping[str, WorldModel],
+    models: Mapping[str, Baseline],
+    held_out: EpisodeDataset,
+    config: EvaluationConfig,
+    numbers: Numbers,
 ) -> dict[str, str]:
     """What was measured on what, in words."""
-    world = next(iter(worlds.values()))
-    encoder, memory = world.encoder, world.memory
     measured = len(episodes_of(held_out, config.horizon))
     short = len(held_out) - measured
     facts = {
@@ -168,6 +199,7 @@ def _facts(
         rows = "one row per episode" if used.strategy == "rollout" else f"k={used.k}"
         change = ", delta" if used.delta else ""
         facts[name] = f"{used.metric}, {rows}, {used.rule}{change}, conditioning on actions {used.conditioning}"
+    facts |= {name: model.about for name, model in models.items()}
     missing = {label: count for label, count in numbers.missing_rows.items() if count}
     if missing:
         facts["rows that conditioning left missing"] = ", ".join(f"{label}: {n}" for label, n in missing.items())

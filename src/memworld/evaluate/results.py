@@ -1,7 +1,7 @@
 """What an evaluation gives: a table with intervals, what it cost, and the moments to look at."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -61,12 +61,12 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class MethodTiming:
-    """What one imagined step costs, memory of `rows` rows, decoding included.
+    """What one imagined step costs, memory of `rows` rows, encoding and decoding included.
 
     Attributes:
         method: its name.
         mode: its mode.
-        rows: search candidates in memory.
+        rows: search candidates in memory; 0 where nothing is searched.
         single_ms: milliseconds per step of one imagined world.
         batch: worlds in the batch.
         batch_ms: milliseconds per step and world in that batch.
@@ -252,6 +252,7 @@ class Evaluation:
         retrievals: predictions with the moments behind them.
         warnings: plain sentences about what is wrong or did not hold.
         facts: what was measured on what, in words.
+        per_episode: by method, mode and metric, (E, T): what the table's means and intervals are made of.
     """
 
     table: Table
@@ -260,3 +261,4 @@ class Evaluation:
     retrievals: tuple[Retrieval, ...]
     warnings: tuple[str, ...]
     facts: dict[str, str]
+    per_episode: Mapping[tuple[str, str, str], np.ndarray] = field(default_factory=dict)

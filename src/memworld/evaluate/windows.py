@@ -11,18 +11,20 @@ from memworld.encoders import Encoder
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents, at_mean
+from memworld.rollout import Past
 
 
 @dataclass(frozen=True, eq=False)
 class Windows:
     """S windows of one held-out episode: the frame at the start, H actions, and what they led to.
 
-    A method may read `start_*` and `actions`; only what is labelled as using the truth (the
+    A method may read `past`, `start_*` and `actions`; only what is labelled as using the truth (the
     encoder's bound, the oracle, the metrics) may read `true_*`.
 
     Attributes:
         episode: id of the episode.
         starts: (S,) int64 step of each window's first frame.
+        past: the moments before the first frame.
         start_frames: uint8 (S, H, W, C).
         start_latents: (S, D), with z at the mean.
         actions: (S, T) int64 or (S, T, A) float32.
@@ -33,6 +35,7 @@ class Windows:
 
     episode: str
     starts: np.ndarray
+    past: Past
     start_frames: np.ndarray
     start_latents: Latents
     actions: np.ndarray
@@ -47,9 +50,9 @@ class Windows:
 
 
 def held_out_windows(
-    dataset: EpisodeDataset, encoder: Encoder, horizon: int, starts: int, seed: int
+    dataset: EpisodeDataset, encoder: Encoder, horizon: int, starts: int, seed: int, past: int = 0
 ) -> Iterator[Windows]:
-    """The windows of each episode that is long enough, one episode in memory at a time.
+    """The windows of each episode that is long enough, with up to `past` moments before each, one episode at a time.
 
     Starts are drawn without repetition; an episode with fewer than `starts` possible ones gives
     all of them.
@@ -60,7 +63,7 @@ def held_out_windows(
     long_enough = episodes_of(dataset, horizon)
     if starts < 1:
         raise MemworldError(f"starts must be at least 1, got {starts}")
-    return _windows(dataset, long_enough, encoder, horizon, starts, seed)
+    return _windows(dataset, long_enough, encoder, horizon, starts, seed, past)
 
 
 def episodes_of(dataset: EpisodeDataset, horizon: int) -> list[int]:
@@ -80,23 +83,24 @@ def episodes_of(dataset: EpisodeDataset, horizon: int) -> list[int]:
 
 
 def _windows(
-    dataset: EpisodeDataset, numbers: list[int], encoder: Encoder, horizon: int, starts: int, seed: int
+    dataset: EpisodeDataset, numbers: list[int], encoder: Encoder, horizon: int, starts: int, seed: int, past: int
 ) -> Iterator[Windows]:
     for number in numbers:
         episode = dataset[number]
         rng = np.random.default_rng([seed, number])
         possible = len(episode) - horizon + 1
         chosen = np.sort(rng.choice(possible, size=min(starts, possible), replace=False))
-        yield _cut(episode, encoder, chosen, horizon)
+        yield _cut(episode, encoder, chosen, horizon, past)
 
 
-def _cut(episode: Episode, encoder: Encoder, starts: np.ndarray, horizon: int) -> Windows:
+def _cut(episode: Episode, encoder: Encoder, starts: np.ndarray, horizon: int, past: int) -> Windows:
     """The windows of one episode; each of its frames is encoded once."""
     latents = at_mean(*encoder.encode(episode.observations))
     after = starts[:, None] + np.arange(1, horizon + 1)
     return Windows(
         episode=episode.id,
         starts=starts,
+        past=past_of(episode, starts, past),
         start_frames=episode.observations[starts],
         start_latents=latents[torch.from_numpy(starts)],
         actions=episode.actions[after - 1],
@@ -104,3 +108,11 @@ def _cut(episode: Episode, encoder: Encoder, starts: np.ndarray, horizon: int) -
         true_latents=latents[torch.from_numpy(after)],
         true_states=None if episode.states is None else episode.states[after],
     )
+
+
+def past_of(episode: Episode, starts: np.ndarray, moments: int) -> Past:
+    """The moments before each of the (S,) starts, (S, moments) of them."""
+    before = starts[:, None] - np.arange(moments, 0, -1)
+    known = before >= 0
+    clipped = before.clip(min=0)
+    return Past(episode.observations[clipped], episode.actions[clipped], known)

@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from memworld.encoders.network import VAENetwork
 from memworld.errors import MemworldError
 from memworld.storage import KIND_KEY, one_line, read_arrays, read_json, write_arrays, write_json
 
 _log = logging.getLogger(__name__)
-
-_LOOK = ("step", "loss", "rate", "error")
-"""What is noted at a look."""
 
 
 @dataclass
@@ -26,22 +22,26 @@ class Run:
 
     Attributes:
         output: the folder of `training.json` and, while training runs, `checkpoint.safetensors`.
+        kind: what is trained; how `training.json` names its folder.
         settings: all that the result depends on, as plain JSON values in named groups.
         steps: most gradient steps.
         patience: looks without improvement after which training stops.
+        measures: what is noted at a look besides the step: `loss`, on the validation episodes, and others.
         step: gradient steps taken.
-        history: one entry per look: step, validation loss, rate and error.
+        history: one entry per look: step and measures.
         best: the weights of the best look.
         best_loss: its validation loss.
         looks_since_best: looks without improvement.
         stopped_early: whether patience ended before the steps did.
-        finished: whether the encoder is written.
+        finished: whether the result is written.
     """
 
     output: Path
+    kind: str
     settings: dict[str, dict[str, Any]]
     steps: int
     patience: int
+    measures: tuple[str, ...]
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Run:
                         )
             self.finished, self.stopped_early = bool(stored["finished"]), bool(stored["stopped_early"])
             if self.finished:
-                self.history = [{name: float(look[name]) for name in _LOOK} for look in stored["history"]]
+                self.history = [{name: float(look[name]) for name in self._noted} for look in stored["history"]]
                 if not self.history:
                     raise ValueError("no history")
         except MemworldError:
@@ -76,11 +76,16 @@ class Run:
                 f"{log} is damaged ({type(error).__name__}: {one_line(error)}): use --overwrite"
             ) from error
 
+    @property
+    def _noted(self) -> tuple[str, ...]:
+        """What is noted at a look."""
+        return ("step", *self.measures)
+
     def _write_log(self) -> None:
         write_json(
             self.output / "training.json",
             {
-                KIND_KEY: "encoder",
+                KIND_KEY: self.kind,
                 "settings": self.settings,
                 "finished": self.finished,
                 "stopped_early": self.stopped_early,
@@ -88,7 +93,7 @@ class Run:
             },
         )
 
-    def look(self, result: dict[str, float], network: VAENetwork) -> None:
+    def look(self, result: dict[str, float], network: nn.Module) -> None:
         """Note a look at the validation episodes; keep the weights if they are the best so far.
 
         Raises:
@@ -111,17 +116,17 @@ class Run:
         """Whether to stop before the last step."""
         self.stopped_early = self.looks_since_best >= self.patience and self.step < self.steps
 
-    def save(self, network: VAENetwork, optimiser: torch.optim.Optimizer) -> None:
+    def save(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Write the checkpoint: one file, so that its parts always belong together."""
         arrays = {f"network.{k}": v for k, v in network.state_dict().items()}
         arrays |= {f"best.{k}": v for k, v in self.best.items()}
         arrays |= dict(_optimiser_tensors(optimiser))
-        for name in _LOOK:
+        for name in self._noted:
             arrays[f"history.{name}"] = torch.tensor([h[name] for h in self.history], dtype=torch.float64)
         arrays["looks_since_best"] = torch.tensor(self.looks_since_best)
-        write_arrays(self.output / "checkpoint.safetensors", {k: v.detach().numpy() for k, v in arrays.items()})
+        write_arrays(self.output / "checkpoint.safetensors", {k: v.detach().cpu().numpy() for k, v in arrays.items()})
 
-    def load(self, network: VAENetwork, optimiser: torch.optim.Optimizer) -> None:
+    def load(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Go on from the checkpoint, if there is one."""
         path = self.output / "checkpoint.safetensors"
         if not path.exists():
@@ -132,7 +137,7 @@ class Run:
                 {k.removeprefix("network."): v for k, v in arrays.items() if k.startswith("network.")}
             )
             self.best = {k: arrays[f"best.{k}"] for k in network.state_dict()}
-            columns = {n: arrays[f"history.{n}"].tolist() for n in _LOOK}
+            columns = {n: arrays[f"history.{n}"].tolist() for n in self._noted}
             self.looks_since_best = int(arrays["looks_since_best"])
             for name, tensor in _optimiser_tensors(optimiser):
                 tensor.copy_(arrays[name])
@@ -141,12 +146,12 @@ class Run:
             self.best_loss = min(h["loss"] for h in self.history)
         except (KeyError, IndexError, TypeError, ValueError, OverflowError, RuntimeError) as error:
             raise MemworldError(f"{path} does not fit these settings: use --overwrite") from error
-        # A run that was stopped just after its last look has nothing left but to write the encoder.
+        # A run that was stopped just after its last look has nothing left but to write its result.
         self._decide()
         _log.info("resumed training at step %d", self.step)
 
     def finish(self) -> None:
-        """Note that the encoder is written; the checkpoint is no longer needed."""
+        """Note that the result is written; the checkpoint is no longer needed."""
         self.finished = True
         self._write_log()
         (self.output / "checkpoint.safetensors").unlink(missing_ok=True)

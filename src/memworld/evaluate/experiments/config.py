@@ -1,0 +1,81 @@
+"""The sizes of the paper's experiments."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from memworld.errors import MemworldError
+
+DOMAINS = (
+    "supertuxkart/lighthouse",
+    "supertuxkart/fortmagma",
+    "supertuxkart/snowmountain",
+    "seaquest",
+    "space_invaders",
+    "vizdoom/my_way_home",
+)
+"""The worlds: three of the paper's tracks, its two Atari games, and one that is vast for the episodes at hand."""
+
+VAST = ("vizdoom/my_way_home", "minetest/navigate", "minetest/treechop", "crafter")
+"""Worlds whose states a few episodes cannot cover."""
+
+
+@dataclass(frozen=True)
+class PaperConfig:
+    """How large the experiments are; the defaults are the paper's sizes.
+
+    Attributes:
+        training: episodes in memory; the encoder and the baselines are trained on the same.
+        validation: further episodes that tell encoder and baselines when to stop; in no memory.
+        held_out: episodes that nothing sees before it is measured on them.
+        further: episodes beside the training ones that the experiment about coverage may choose from.
+        max_steps: most steps of an episode.
+        skills: of the demonstrator, taken in turn by the episodes.
+        random_start: most random steps before an episode.
+        latent_shape: of the encoder.
+        encoder_steps: most gradient steps of the encoder.
+        baseline_steps: most gradient steps of each baseline, by its name.
+        budgets: shares of `baseline_steps` with which each is trained anew, for quality against time.
+        horizon: steps to predict.
+        shown: steps ahead that tables and film strips show.
+        starts: random starts per held-out episode.
+        sizes: numbers of episodes in memory, for coverage against volume.
+        draws: random choices of each size, whose results are averaged.
+        play_episodes: real episodes per way to act.
+        play_steps: most steps of each.
+        seed: of everything.
+    """
+
+    training: int = 10
+    validation: int = 2
+    held_out: int = 8
+    further: int = 38
+    max_steps: int = 1500
+    skills: tuple[float, ...] = (1.0, 0.9, 0.8, 0.6)
+    random_start: int = 30
+    latent_shape: tuple[int, ...] = (128,)
+    encoder_steps: int = 3000
+    baseline_steps: Mapping[str, int] = field(
+        default_factory=lambda: {"latent_gru": 3000, "rssm_latents": 3000, "rssm_pixels": 2000}
+    )
+    budgets: tuple[float, ...] = (1 / 16, 1 / 4)
+    horizon: int = 50
+    shown: tuple[int, ...] = (1, 5, 10, 20, 50)
+    starts: int = 20
+    sizes: tuple[int, ...] = (1, 2, 5, 10, 20, 30)
+    draws: int = 3
+    play_episodes: int = 20
+    play_steps: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"training": 2, "validation": 1, "held_out": 1, "further": 0, "max_steps": 1, "horizon": 1, "starts": 1}
+        for name, low in {**least, "draws": 1, "play_episodes": 1, "play_steps": 1}.items():
+            if getattr(self, name) < low:
+                raise MemworldError(f"{name} must be at least {low}, got {getattr(self, name)}")
+        if not all(0 < share < 1 for share in self.budgets):
+            raise MemworldError(f"budgets must be shares between 0 and 1, got {self.budgets}")
+
+    @property
+    def shown_horizons(self) -> tuple[int, ...]:
+        """The shown steps that lie within the horizon."""
+        return tuple(h for h in self.shown if h <= self.horizon) or (self.horizon,)

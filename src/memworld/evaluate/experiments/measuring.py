@@ -1,0 +1,108 @@
+"""What the experiments share: methods on a laboratory's held-out windows, and tables and charts of what they gave."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from memworld.dynamics import DynamicsConfig
+from memworld.evaluate.config import EvaluationConfig, paper_strategies
+from memworld.evaluate.experiments.laboratory import Laboratory
+from memworld.evaluate.experiments.result import Chart, Curve, Evidence, Number, ResultTable, Row
+from memworld.evaluate.methods import Method
+from memworld.evaluate.protocol import all_methods
+from memworld.evaluate.results import KINDS, MetricRow, Table, interval, label_of
+from memworld.evaluate.windows import Windows, episodes_of, held_out_windows
+from memworld.imagine import MODES, Mode
+from memworld.world_model import WorldModel
+
+PerEpisode = Mapping[tuple[str, str, str], np.ndarray]
+"""By method, mode and metric, (E, T): means over windows of every held-out episode."""
+
+
+def evaluation_config(
+    lab: Laboratory,
+    dynamics: Mapping[str, DynamicsConfig] | None = None,
+    modes: Sequence[Mode] = MODES,
+    horizon: int | None = None,
+) -> EvaluationConfig:
+    """The laboratory's sizes as settings of an evaluation; None takes all strategies and the laboratory's horizon."""
+    config = lab.config
+    return EvaluationConfig(
+        horizon=horizon or config.horizon,
+        starts=config.starts,
+        shown=config.shown,
+        dynamics=dynamics or paper_strategies(),
+        modes=tuple(modes),
+        seed=config.seed,
+        strips=2,
+        retrievals=0,
+    )
+
+
+def methods_of(lab: Laboratory, config: EvaluationConfig) -> list[Method]:
+    """Bounds, baselines, trained models, the searches of `config`, and the oracle under its label."""
+    worlds = {name: WorldModel(lab.encoder, lab.memory, dynamics) for name, dynamics in config.dynamics.items()}
+    return all_methods(lab.encoder, lab.memory, lab.training, worlds, lab.models, config)
+
+
+def windows_of(lab: Laboratory, config: EvaluationConfig, what: str) -> Iterator[Windows]:
+    """The windows of every held-out episode, the same for every experiment of a horizon, with a progress bar."""
+    windows = held_out_windows(
+        lab.held_out, lab.encoder, config.horizon, config.starts, config.seed, past=config.context - 1
+    )
+    total = len(episodes_of(lab.held_out, config.horizon))
+    yield from tqdm(windows, total=total, desc=f"{lab.world}: {what}", unit="episode", disable=not lab.progress)
+
+
+def number(per_episode: np.ndarray, seed: int) -> Number:
+    """The mean of (E,) numbers, one per held-out episode, and its 95% bootstrap interval."""
+    mean, low, high = interval(np.asarray(per_episode, np.float64), seed)
+    return Number(float(mean), float(low), float(high))
+
+
+def kind_of(method: str) -> str:
+    """What a method is, if it is no search."""
+    return KINDS.get(method, "")
+
+
+def metric_table(table: Table, metric: str, title: str, about: str, horizons: Iterable[int]) -> ResultTable | None:
+    """One metric of every method that has it, over horizons; None if none has."""
+    shown = tuple(horizons)
+    rows = []
+    for name, mode in table.methods:
+        cells = [table.get(name, mode, metric, horizon) for horizon in shown]
+        if any(cell is not None for cell in cells):
+            rows.append(Row(label_of(name, mode), tuple(as_number(cell) for cell in cells), kind_of(name)))
+    return ResultTable(title, about, tuple(f"t={h}" for h in shown), tuple(rows)) if rows else None
+
+
+def as_number(row: MetricRow | None) -> Number:
+    """A row of an evaluation's table as a cell."""
+    return Number(float("nan")) if row is None else Number(row.value, row.low, row.high)
+
+
+def metric_chart(table: Table, metric: str, title: str, y_label: str, log_y: bool = False) -> Chart:
+    """One metric of every method that has it, over all horizons."""
+    curves = []
+    for name, mode in table.methods:
+        rows = [row for h in table.horizons if (row := table.get(name, mode, metric, h)) is not None]
+        if rows:
+            x, y = tuple(float(r.horizon) for r in rows), tuple(r.value for r in rows)
+            curves.append(Curve(label_of(name, mode), x, y, tuple(r.low for r in rows), tuple(r.high for r in rows)))
+    return Chart(title, "steps ahead, t", y_label, tuple(curves), log_y=log_y)
+
+
+def at(per_episode: PerEpisode, method: str, mode: str, metric: str, horizons: Sequence[int]) -> np.ndarray | None:
+    """(E,): a metric's mean over some horizons in every held-out episode; None if it was not measured so far ahead."""
+    values = per_episode.get((method, mode, metric))
+    if values is None or max(horizons) > values.shape[1]:
+        return None
+    return np.asarray(values[:, [h - 1 for h in horizons]].mean(1))
+
+
+def evidence(claim: str, compared: str, a: np.ndarray | None, b: np.ndarray | None) -> tuple[Evidence, ...]:
+    """Evidence on a claim from two (E,) arrays; none where one of them was not measured."""
+    if a is None or b is None:
+        return ()
+    return (Evidence(claim, compared, tuple(map(float, a)), tuple(map(float, b))),)

@@ -1,0 +1,173 @@
+"""What imagination is told and what it gives: the past, one predicted step, and imagined futures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memworld.gaussian import Latents, stack
+from memworld.search import Matches
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """What was seen and done before the moments from which B futures are imagined: C moments, the oldest first.
+
+    The last of them is one step before the start. A future that starts near its episode's beginning
+    has fewer: the first ones are then not `known`, and hold numbers that mean nothing.
+
+    Attributes:
+        observations: uint8 (B, C, H, W, ch) frames.
+        actions: (B, C) int64, or (B, C, A): the action taken at each moment, in the stored form.
+        known: (B, C) bool; once true it stays true.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    known: np.ndarray
+
+    def __len__(self) -> int:
+        """B, the number of futures."""
+        return len(self.known)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """One predicted step of B imagined worlds.
+
+    Attributes:
+        latents: (B, D) the predicted Gaussian and its sample.
+        reward: (B,) float32 mean reward of the rows behind it.
+        termination: (B,) float32 share of the rows behind it whose step terminated their episode.
+        matches: (B, K) the rows behind it.
+        weights: (B, K) float32 share of each row in the prediction.
+        support: (B,) float64 quantile of the nearest row's distance when it was retrieved
+            (`support.Support`); 1 is worst.
+    """
+
+    latents: Latents
+    reward: Tensor
+    termination: Tensor
+    matches: Matches
+    weights: Tensor
+    support: Tensor
+
+
+@dataclass(frozen=True)
+class Citation:
+    """One recorded moment behind a prediction.
+
+    Attributes:
+        episode: id of the recorded episode.
+        step: step in it; the prediction was read from the step after.
+        distance: to the query, in the metric of the search, when it was retrieved.
+        weight: share in the prediction.
+    """
+
+    episode: str
+    step: int
+    distance: float
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class Imagined:
+    """B imagined futures of T steps, whatever imagined them. Entry t is the state after t + 1 actions.
+
+    Imagination goes on after a likely termination; `termination` says where that is.
+
+    Attributes:
+        latents: (B, T, D) predicted Gaussians and their samples.
+        frames: uint8 (B, T, H, W, C) the samples as frames, or None if not asked for.
+        rewards: (B, T) float32.
+        termination: (B, T) float32 in [0, 1]: how likely the step ends the episode; of a search, the
+            share of the rows whose step did.
+    """
+
+    latents: Latents
+    frames: np.ndarray | None
+    rewards: Tensor
+    termination: Tensor
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rollout(Imagined):
+    """B futures imagined by search, with the recorded moments behind every step.
+
+    Attributes:
+        rows: (B, T, K) int64 memory rows behind each step, -1 where fewer were found or threads ended.
+        distances: (B, T, K) float64 their distances when they were retrieved.
+        weights: (B, T, K) float32 their shares in the prediction.
+        support: (B, T) float64 quantile of the nearest distance in the search that the step rests
+            on, which in `follow` may lie some steps back; 1 is worst.
+        searched: (B, T) bool whether memory was searched at this step.
+        episode_ids: the memory's episodes at the time, by number.
+        episodes: (B, T, K) int64 number of each row's episode, -1 where none.
+        steps: (B, T, K) int64 its step there, -1 where none.
+    """
+
+    rows: Tensor
+    distances: Tensor
+    weights: Tensor
+    support: Tensor
+    searched: Tensor
+    episode_ids: tuple[str, ...]
+    episodes: Tensor
+    steps: Tensor
+
+    @property
+    def shortfall(self) -> Tensor:
+        """(B, T) int64: how many of the asked rows each search did not find; 0 where there was none."""
+        return torch.where(self.searched, (self.rows < 0).sum(2), 0)
+
+    @property
+    def ended_threads(self) -> Tensor:
+        """(B, T) int64: how many of the rows last found are followed no longer (`follow`).
+
+        Their episode has ended, or under `hard` conditioning gone on with another action.
+        """
+        missing = (self.rows < 0).sum(2)
+        at_search = missing.clone()
+        for step in range(1, missing.shape[1]):
+            at_search[:, step] = torch.where(self.searched[:, step], missing[:, step], at_search[:, step - 1])
+        return missing - at_search
+
+    @property
+    def found_nothing(self) -> Tensor:
+        """(B, T) bool: no row at all was found, and the state was left as it was."""
+        return (self.rows < 0).all(2)
+
+    def citations(self, batch: int, step: int) -> list[Citation]:
+        """The recorded moments behind one predicted step that have a share in it, largest share first."""
+        cited = []
+        for column in torch.argsort(self.weights[batch, step], descending=True, stable=True).tolist():
+            weight = float(self.weights[batch, step, column])
+            if weight == 0 or int(self.rows[batch, step, column]) < 0:
+                continue
+            episode = self.episode_ids[int(self.episodes[batch, step, column])]
+            recorded = int(self.steps[batch, step, column])
+            cited.append(Citation(episode, recorded, float(self.distances[batch, step, column]), weight))
+        return cited
+
+    def __repr__(self) -> str:
+        batch, steps, rows = self.rows.shape
+        return (
+            f"Rollout({batch} futures of {steps} steps, up to {rows} rows each, frames="
+            f"{None if self.frames is None else list(self.frames.shape)}, "
+            f"mean support {float(self.support.nanmean()):.2f})"
+        )
+
+
+def stack_predictions(predictions: list[Prediction]) -> tuple[Latents, dict[str, Tensor]]:
+    """Per-step predictions to (B, T, ...) tensors under `Rollout`'s names."""
+    columns = {
+        "rewards": [p.reward for p in predictions],
+        "termination": [p.termination for p in predictions],
+        "rows": [p.matches.rows for p in predictions],
+        "distances": [p.matches.distances for p in predictions],
+        "weights": [p.weights for p in predictions],
+        "support": [p.support for p in predictions],
+    }
+    latents = stack([p.latents for p in predictions], dim=1)
+    return latents, {name: torch.stack(values, 1) for name, values in columns.items()}
