@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SYSTEM := supertuxkart-data libegl1 libgl1 libglib2.0-0 minetest xvfb libgl1-mesa-dri
 
-.PHONY: demo test check system worlds recorded bench bench-quick bench-gpu bench-encoder bench-memory clean
+.PHONY: demo test check system worlds paper paper-quick recorded bench bench-quick bench-gpu bench-encoder bench-memory clean
 
 demo: .venv/installed  ## the main job: record, train, remember, imagine, evaluate, report
 	$(BIN)/memworld demo
@@ -22,6 +22,12 @@ system:  ## Debian packages of SuperTuxKart and Minetest (docs/worlds.md); as ro
 
 worlds: .venv/installed  ## every world from recording to evaluation (about an hour)
 	$(BIN)/python benchmarks/worlds.py $(WORLDS)
+
+paper: .venv/installed  ## every experiment of the paper at its full size (about 6 hours; stop and start as you like)
+	$(BIN)/memworld paper --full $(PAPER)
+
+paper-quick: .venv/installed  ## the same, tiny: only shows that everything works
+	$(BIN)/memworld paper --quick --output runs/paper-quick $(PAPER)
 
 recorded: .venv/installed  ## make the small recordings that tests read
 	$(BIN)/python -m tests.recorded.make

@@ -38,6 +38,7 @@ PIPELINE = [
     "config",
     "demo",
     "pipeline",
+    "paper",
     "bench",
     "cli",
 ]

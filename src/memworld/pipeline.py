@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,13 +11,15 @@ from typing import Any
 import torch
 
 from memworld.actions import ActionSpace
+from memworld.baselines import Baseline
+from memworld.baselines.model import TrainedBaseline
 from memworld.config import RunConfig
 from memworld.datasets import EpisodeDataset
 from memworld.encoders import Encoder
 from memworld.encoders.training import train_vae
 from memworld.errors import MemworldError
 from memworld.evaluate.config import EvaluationConfig
-from memworld.evaluate.protocol import check_unseen, evaluate
+from memworld.evaluate.protocol import check_baseline, check_unseen, evaluate
 from memworld.evaluate.results import Evaluation, write_metrics
 from memworld.evaluate.windows import episodes_of
 from memworld.formats import open_dataset
@@ -123,6 +125,7 @@ def measure(
     config: EvaluationConfig,
     output: Path,
     stages: dict[str, float],
+    models: Mapping[str, Baseline] | None = None,
     *,
     command: str,
     progress: bool = False,
@@ -137,11 +140,12 @@ def measure(
         config: what to evaluate.
         output: an existing folder with a `config.json`.
         stages: seconds of the stages before; the new ones are added.
+        models: trained baselines by the names that tables give them.
         command: makes the report again; printed in it.
         progress: whether to show a progress bar.
     """
     with _timed(stages, "evaluate"):
-        evaluation = evaluate(encoder, memory, training, held_out, config, progress=progress)
+        evaluation = evaluate(encoder, memory, training, held_out, config, models, progress=progress)
         write_metrics(output / "metrics.parquet", evaluation.table.rows)
     report = output / "report.html"
     with _timed(stages, "report"):
@@ -161,16 +165,19 @@ def evaluate_memory(
     config: EvaluationConfig,
     output: Path,
     on_existing: OnExisting = "error",
+    baselines: Sequence[Path] = (),
     *,
     command: str = "",
     progress: bool = False,
 ) -> RunResult:
     """Evaluate a stored memory on the episodes of `data` that it does not hold.
 
-    Those that it does hold give the data mean, the median picture and the state probe.
+    Those that it does hold give the data mean, the median picture and the state probe. `baselines`
+    are folders of trained ones, to be measured beside the searches.
 
     Raises:
-        MemworldError: nothing is held out or nothing is shared, or a folder cannot be used.
+        MemworldError: nothing is held out or nothing is shared, a folder cannot be used, or a baseline
+            of another encoder, one that has seen what is held out, or two of one kind.
     """
     world = WorldModel.open(memory_path)
     dataset = open_dataset(data)
@@ -191,13 +198,20 @@ def evaluate_memory(
                 f"{name} asks for {k} rows, the memory has {world.memory.steps}: remember more episodes"
             )
     check_unseen(world.encoder, world.memory, held_out)
-    for source in (memory_path, data):
+    models: dict[str, Baseline] = {}
+    for folder in baselines:
+        model = TrainedBaseline.open(folder, world.encoder)
+        if model.name in models:
+            raise MemworldError(f"{folder} is a second {model.name}: name one of each kind")
+        check_baseline(model, world.encoder, held_out)
+        models[model.name] = model
+    for source in (memory_path, data, *baselines):
         if output.resolve() == source.resolve() or output.resolve() in source.resolve().parents:
             raise MemworldError(f"output {output} holds {source}, which is read: name another folder")
-    inputs = _Inputs(str(memory_path), str(data))
+    inputs = _Inputs(str(memory_path), str(data), tuple(map(str, baselines)))
     _begin("evaluation", inputs, config, world.memory.info.action_space, output, on_existing)
     return measure(
-        world.encoder, world.memory, training, held_out, config, output, {}, command=command, progress=progress
+        world.encoder, world.memory, training, held_out, config, output, {}, models, command=command, progress=progress
     )
 
 
@@ -214,6 +228,7 @@ class _Inputs:
 
     memory: str
     data: str
+    baselines: tuple[str, ...]
 
 
 def _begin(

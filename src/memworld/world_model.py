@@ -1,7 +1,6 @@
 """THE CORE: a world model whose dynamics is a search in memory."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memworld.actions import action_features, as_actions, stored_shape
+from memworld.actions import action_features, as_actions, sequence_features, stored_shape
 from memworld.aggregate import RULES, Successors, as_changes
 from memworld.dynamics import DynamicsConfig, ResolvedDynamics
 from memworld.encoders import Encoder, open_encoder
@@ -179,7 +178,7 @@ class WorldModel:
         generator = seeded(seed)
         start = observations if isinstance(observations, Latents) else self.encode(observations, generator)
         self._check_state(start)
-        features = self._sequences(actions)
+        features = torch.from_numpy(sequence_features(actions, self.memory.info.action_space))
         if len(start) != len(features) and 1 not in (len(start), len(features)):
             raise MemworldError(
                 f"{len(start)} observations and {len(features)} action sequences: give one of either, or equal numbers"
@@ -295,24 +294,3 @@ class WorldModel:
         if len(stored) not in (1, batch) or stored.ndim != 1 + own:
             raise MemworldError(f"actions have shape {stored.shape}: give one per state ({batch}), or one for all")
         return torch.from_numpy(action_features(stored, space)).expand(batch, -1)
-
-    def _sequences(self, actions: Any) -> Tensor:
-        """(T,) or (B, T) actions, in any form of `as_actions`, to checked features (B, T, F)."""
-        space = self.memory.info.action_space
-        if not isinstance(actions, Mapping):
-            try:
-                actions = np.asarray(actions)
-            except ValueError as error:
-                raise MemworldError("action sequences differ in length: imagine them one by one") from error
-            if actions.size == 0:
-                raise MemworldError("horizon is 0: give at least one action")
-        stored = as_actions(actions, space)
-        if stored.size == 0:
-            raise MemworldError("horizon is 0: give at least one action")
-        own = len(stored_shape(space))
-        if stored.ndim == 1 + own:
-            stored = stored[None]
-        if stored.ndim != 2 + own:
-            raise MemworldError(f"actions have shape {stored.shape}: give (T,) or (B, T){', A' if own else ''}")
-        flat = action_features(stored.reshape(-1, *stored.shape[2:]), space)
-        return torch.from_numpy(flat).reshape(*stored.shape[:2], -1)

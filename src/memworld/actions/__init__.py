@@ -5,7 +5,7 @@ An action is stored as one integer (`Discrete`), or as a row of numbers, its col
 space's order. `as_actions` brings actions into that form and `restore_actions` takes them out of it.
 """
 
-from memworld.actions.features import action_features, describe_actions, discrete_features
+from memworld.actions.features import action_features, describe_actions, discrete_features, sequence_features
 from memworld.actions.spaces import (
     MAX_ACTIONS,
     ActionSpace,
@@ -35,6 +35,7 @@ __all__ = [
     "discrete_features",
     "nameable",
     "restore_actions",
+    "sequence_features",
     "space_from_json",
     "space_to_json",
     "stored_dtype",

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 
-from memworld.actions.spaces import ActionSpace, Part, action_parts
+from memworld.actions.spaces import ActionSpace, Part, action_parts, stored_shape
+from memworld.actions.values import as_actions
+from memworld.errors import MemworldError
 
 
 def action_features(actions: np.ndarray, space: ActionSpace) -> np.ndarray:
@@ -30,6 +32,38 @@ def action_features(actions: np.ndarray, space: ActionSpace) -> np.ndarray:
         ],
         axis=1,
     )
+
+
+def sequence_features(actions: Any, space: ActionSpace) -> np.ndarray:
+    """The features of sequences of actions.
+
+    Args:
+        actions: (T,) or (B, T) actions, in any form of `as_actions`; a single sequence may leave B out.
+        space: their space.
+
+    Returns:
+        float64 (B, T, F), `action_features`.
+
+    Raises:
+        MemworldError: a horizon of 0, sequences that differ in length, or actions outside the space.
+    """
+    if not isinstance(actions, Mapping):
+        try:
+            actions = np.asarray(actions)
+        except ValueError as error:
+            raise MemworldError("action sequences differ in length: imagine them one by one") from error
+        if actions.size == 0:
+            raise MemworldError("horizon is 0: give at least one action")
+    stored = as_actions(actions, space)
+    if stored.size == 0:
+        raise MemworldError("horizon is 0: give at least one action")
+    own = len(stored_shape(space))
+    if stored.ndim == 1 + own:
+        stored = stored[None]
+    if stored.ndim != 2 + own:
+        raise MemworldError(f"actions have shape {stored.shape}: give (T,) or (B, T){', A' if own else ''}")
+    flat = action_features(stored.reshape(-1, *stored.shape[2:]), space)
+    return flat.reshape(*stored.shape[:2], -1)
 
 
 def discrete_features(space: ActionSpace) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What a trained baseline's network takes and gives: batches of recorded sequences, and imagined futures."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,6 +34,22 @@ class Batch:
     rewards: Tensor
     terminations: Tensor
     known: Tensor
+
+    def __len__(self) -> int:
+        """B, the number of sequences."""
+        return len(self.known)
+
+    def __getitem__(self, index: slice | Tensor) -> "Batch":
+        """Some of the sequences."""
+        return self._each(lambda part: part[index])
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        return self._each(lambda part: part.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        parts = (getattr(self, field.name) for field in fields(self))
+        return Batch(*(None if part is None else change(part) for part in parts))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
-"""Commands about the world model: train, remember, forget, imagine."""
+"""Commands about the world model: train, remember, baseline, forget, imagine."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -89,6 +90,55 @@ def remember(
         progress=not quiet,
     )
     typer.echo(f"{output}: {memory}")
+
+
+@app.command()
+def baseline(
+    name: Annotated[str, typer.Argument(help="latent_gru, rssm_latents or rssm_pixels.")],
+    memory: MemoryPath,
+    data: Data,
+    output: Output,
+    steps: Annotated[int | None, typer.Option("--steps", help="Most gradient steps [default: the baseline's].")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    seed: Seed = 0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a world model to compare with on the memory's own episodes; an eighth of them tells it when to stop.
+
+    `memworld evaluate --baseline FOLDER` then measures it beside the searches.
+    """
+    from memworld.baselines.kinds import KINDS
+    from memworld.baselines.training import train_baseline
+    from memworld.encoders import open_encoder
+    from memworld.errors import lookup
+    from memworld.formats import open_dataset
+    from memworld.memory_files import open_memory
+    from memworld.recorded import check_same_world
+
+    how = lookup(KINDS, name, "baseline").training
+    remembered, dataset = open_memory(memory), open_dataset(data)
+    check_same_world(remembered, dataset)
+    training = dataset.subset([i for i in dataset.ids if i in remembered.ids])
+    if len(training) < 2:
+        raise MemworldError(
+            f"{data} has {len(training)} of the memory's episodes, and two are needed, one to train on and one to stop "
+            "in time: give the data that was remembered"
+        )
+    training, validation = training.split(max(1, len(training) // 8), seed)
+    model = train_baseline(
+        name,
+        training,
+        validation,
+        open_encoder(memory / "encoder"),
+        output,
+        how=replace(how, steps=how.steps if steps is None else steps, seed=seed),
+        on_existing=on_existing(resume, overwrite),
+        device=device,
+        progress=not quiet,
+    )
+    typer.echo(f"{output}: {model.about}")
 
 
 @app.command()

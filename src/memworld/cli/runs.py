@@ -1,4 +1,4 @@
-"""Commands that end in a report: demo, evaluate."""
+"""Commands that end in a report: demo, evaluate, paper."""
 
 import shlex
 from pathlib import Path
@@ -8,6 +8,7 @@ import typer
 
 from memworld.cli.app import app
 from memworld.cli.options import MemoryPath, Output, Overwrite, Quiet, Resume, Seed, on_existing
+from memworld.errors import MemworldError
 
 
 @app.command()
@@ -49,6 +50,10 @@ def evaluate(
     conditioning: Annotated[
         str, typer.Option("--conditioning", help="Of the paper's strategies on actions: none, hard, soft or mixed.")
     ] = "none",
+    baseline: Annotated[
+        list[Path] | None,
+        typer.Option("--baseline", help="Folder of a trained baseline (`memworld baseline`) to measure; give several."),
+    ] = None,
     seed: Seed = 0,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -65,10 +70,68 @@ def evaluate(
         seed=seed,
     )
     options = ["--output", output, "--horizon", horizon, "--starts", starts, "--conditioning", conditioning]
+    options += [part for folder in baseline or () for part in ("--baseline", folder)]
     command = shlex.join(map(str, ["memworld", "evaluate", memory, data, *options, "--seed", seed]))
     result = evaluate_memory(
-        memory, data, config, output, on_existing(resume, overwrite), command=command, progress=not quiet
+        memory,
+        data,
+        config,
+        output,
+        on_existing(resume, overwrite),
+        tuple(baseline or ()),
+        command=command,
+        progress=not quiet,
     )
     for warning in result.evaluation.warnings:
         typer.echo(f"warning: {warning}")
     typer.echo(f"The report is {result.report}")
+
+
+@app.command()
+def paper(
+    output: Output = Path("runs/paper"),
+    quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, which only show that everything works.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="The paper's sizes, in about 6 hours on 2 cores.")] = False,
+    world: Annotated[
+        list[str] | None, typer.Option("--world", help="Only this world; give several [default: the paper's six].")
+    ] = None,
+    experiment: Annotated[
+        list[str] | None, typer.Option("--experiment", help="Only this experiment; give several [default: all].")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Do finished experiments anew.")] = False,
+    digest: Annotated[
+        Path | None, typer.Option("--digest", help="Folder for a table of the claims and the main charts as PNGs.")
+    ] = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the paper's experiments beside trained baselines, and judge each of its claims.
+
+    What has finished stays: give the command again, and an interrupted run goes on; name worlds and
+    experiments to do it in pieces.
+    """
+    from memworld.paper import run_paper, write_digest
+
+    if quick == full:
+        raise MemworldError("say how large: --quick (minutes) or --full (hours)")
+    result = run_paper(
+        output,
+        "quick" if quick else "full",
+        world or (),
+        experiment or (),
+        seed,
+        again=again,
+        on_existing="overwrite" if overwrite else "resume",
+        progress=not quiet,
+    )
+    if digest is not None:
+        write_digest(result, digest)
+    for gap in result.gaps:
+        typer.echo(f"gap: {gap.experiment} in {gap.world}: {gap.why}", err=True)
+    for verdicts in result.verdicts:
+        judged = verdicts.overall
+        typer.echo(
+            f"{judged.verdict:<14} {verdicts.claim.text} {judged.value:.3g} [{judged.low:.3g}, {judged.high:.3g}]"
+        )
+    typer.echo(f"\nThe report is {result.report}")

@@ -1,10 +1,8 @@
 """Training the VAE: resumable, stopped early on validation episodes, the same bytes for the same seed."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,7 +15,7 @@ from memworld.encoders.training_data import TrainingData, digest
 from memworld.encoders.vae import VAE, VAEConfig, normalise
 from memworld.errors import MemworldError
 from memworld.storage import OnExisting, locked, one_line, prepare_folder, to_json, write_picture
-from memworld.training import Run, scheduled, step_generator
+from memworld.training import Precision, Run, computes_in_bfloat16, scheduled, step_generator
 
 ACTIVE_STD = 0.1
 """A latent is active if its mean varies by more than this over the training frames (METHOD section 5)."""
@@ -45,7 +43,7 @@ class TrainingConfig:
     validate_every: int = 150
     patience: int = 4
     max_frames: int = 50_000
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validate_every", "patience", "max_frames"):
@@ -61,11 +59,7 @@ class TrainingConfig:
     @property
     def bfloat16(self) -> bool:
         """Whether to train in bfloat16."""
-        if self.precision == "auto":
-            # Older releases of PyTorch cannot be asked; float32 is right everywhere.
-            ask: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
-            return any(ask().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-        return self.precision == "bfloat16"
+        return computes_in_bfloat16(self.precision)
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from memworld.errors import MemworldError
 from memworld.evaluate.results import KINDS, Evaluation, label_of
-from memworld.report.pictures import curves, looks, png
+from memworld.report.environment import environment
+from memworld.report.pictures import curves, looks
 from memworld.report.tables import (
     difference_table,
     headline,
     metric_tables,
-    number,
     shown_horizons,
     state_tables,
     support_table,
@@ -48,7 +46,7 @@ def write_report(
     """
     if not evaluation.table.rows:
         raise MemworldError(f"cannot write {path}: the evaluation has no numbers; evaluate at least one method")
-    page = _environment().get_template("template.html.jinja")
+    page = environment().get_template("template.html.jinja")
     html = page.render(
         title=title,
         evaluation=evaluation,
@@ -78,17 +76,3 @@ def _views(evaluation: Evaluation) -> dict[str, Any]:
         "difference": difference_table(table, horizons),
         "support": support_table(table, horizons),
     }
-
-
-def _environment() -> jinja2.Environment:
-    """Templates of this package: everything escaped, and an unknown name is an error."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("memworld", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"png": png, "number": number}
-    return environment

@@ -79,3 +79,29 @@ class PaperConfig:
     def shown_horizons(self) -> tuple[int, ...]:
         """The shown steps that lie within the horizon."""
         return tuple(h for h in self.shown if h <= self.horizon) or (self.horizon,)
+
+
+FULL = PaperConfig()
+"""The paper's sizes."""
+
+QUICK = PaperConfig(
+    training=4,
+    validation=1,
+    held_out=2,
+    further=3,
+    max_steps=120,
+    latent_shape=(16,),
+    encoder_steps=150,
+    baseline_steps={"latent_gru": 100, "rssm_latents": 60, "rssm_pixels": 16},
+    budgets=(1 / 4,),
+    horizon=20,
+    starts=4,
+    sizes=(1, 2, 5, 7),
+    draws=1,
+    play_episodes=2,
+    play_steps=60,
+)
+"""Only shows that everything works: its verdicts mean nothing."""
+
+SIZES = {"full": FULL, "quick": QUICK}
+"""The sizes by name."""

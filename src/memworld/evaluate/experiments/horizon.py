@@ -48,6 +48,7 @@ def run(lab: Laboratory) -> ExperimentResult:
         charts=tuple(charts),
         strips=evaluation.strips,
         evidence=_evidence(lab.world, evaluation),
+        metrics=table.rows,
         notes=evaluation.warnings,
         seconds=time.perf_counter() - began,
     )

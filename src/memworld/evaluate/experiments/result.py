@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from memworld.errors import MemworldError
-from memworld.evaluate.results import Strip
+from memworld.evaluate.results import MetricRow, Strip, read_metrics, write_metrics
 from memworld.storage import KIND_KEY, make_folder, one_line, read_arrays, read_json, write_arrays, write_json
 
 KIND = "experiment"
@@ -157,6 +157,7 @@ class ExperimentResult:
         heatmaps: matrices.
         strips: film strips.
         evidence: what it says about the paper's claims.
+        metrics: all numbers of an evaluation, if the experiment is one.
         notes: plain sentences about what was found, was left out, or does not hold.
         seconds: what it took.
     """
@@ -168,12 +169,13 @@ class ExperimentResult:
     heatmaps: tuple[Heatmap, ...] = ()
     strips: tuple[Strip, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    metrics: tuple[MetricRow, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
 
 def write_result(folder: Path, result: ExperimentResult, settings: Mapping[str, Any]) -> None:
-    """Write a result into `folder`: `arrays.safetensors`, then `result.json`, by which it counts as finished."""
+    """Write a result into `folder`: arrays and metrics, then `result.json`, by which it counts as finished."""
     make_folder(folder)
     arrays: dict[str, np.ndarray] = {}
     for i, heatmap in enumerate(result.heatmaps):
@@ -182,12 +184,14 @@ def write_result(folder: Path, result: ExperimentResult, settings: Mapping[str, 
         arrays |= {f"strip.{i}.start": strip.start_frame, f"strip.{i}.truth": strip.truth}
         arrays |= {f"strip.{i}.row.{j}": frames for j, (_, frames) in enumerate(strip.rows)}
     write_arrays(folder / "arrays.safetensors", {k: np.ascontiguousarray(v) for k, v in arrays.items()})
-    plain = asdict(replace(result, heatmaps=(), strips=()))
+    plain = asdict(replace(result, heatmaps=(), strips=(), metrics=()))
     plain["heatmaps"] = [{"title": h.title, "labels": h.labels, "unit": h.unit} for h in result.heatmaps]
     plain["strips"] = [
         {"episode": s.episode, "start": s.start, "horizons": s.horizons, "labels": [label for label, _ in s.rows]}
         for s in result.strips
     ]
+    if result.metrics:
+        write_metrics(folder / "metrics.parquet", result.metrics)
     write_json(folder / "result.json", {KIND_KEY: KIND, "settings": dict(settings), "result": _without_nan(plain)})
 
 
@@ -203,8 +207,10 @@ def read_result(folder: Path, settings: Mapping[str, Any] | None = None) -> Expe
     stored = read_json(path, KIND)
     if settings is not None and stored.get("settings") != dict(settings):
         raise MemworldError(f"{path} was made with other settings: name another folder, or use --overwrite")
+    metrics = folder / "metrics.parquet"
     try:
-        return _parse(stored["result"], read_arrays(folder / "arrays.safetensors", "arrays of a result"))
+        parsed = _parse(stored["result"], read_arrays(folder / "arrays.safetensors", "arrays of a result"))
+        return replace(parsed, metrics=tuple(read_metrics(metrics)) if metrics.exists() else ())
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, MemworldError):
             raise

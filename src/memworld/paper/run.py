@@ -1,0 +1,233 @@
+"""The run: what is asked for and not there yet is done, and what is there is reported."""
+
+import logging
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from memworld.errors import MemworldError, lookup
+from memworld.evaluate.experiments import EXPERIMENTS
+from memworld.evaluate.experiments.claims import Verdicts, judge
+from memworld.evaluate.experiments.config import DOMAINS, SIZES, PaperConfig
+from memworld.evaluate.experiments.laboratory import Laboratory
+from memworld.evaluate.experiments.result import ExperimentResult, read_result, write_result
+from memworld.evaluate.results import write_metrics
+from memworld.paper.prepare import TIMES, prepare
+from memworld.pipeline import versions
+from memworld.report.paper import Gap, claims_markdown, figures, write_claims, write_paper_report
+from memworld.storage import (
+    KIND_KEY,
+    OnExisting,
+    locked,
+    make_folder,
+    prepare_folder,
+    read_json,
+    to_json,
+    write_bytes,
+    write_json,
+)
+from memworld.worlds import availability
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class PaperRun:
+    """What a run gives.
+
+    Attributes:
+        results: of every experiment and world that is finished, also in earlier calls.
+        verdicts: of every claim.
+        gaps: what is missing, and why.
+        report: the report's path.
+    """
+
+    results: tuple[ExperimentResult, ...]
+    verdicts: tuple[Verdicts, ...]
+    gaps: tuple[Gap, ...]
+    report: Path
+
+
+def run_paper(
+    output: str | Path,
+    size: str = "full",
+    worlds: Sequence[str] = (),
+    experiments: Sequence[str] = (),
+    seed: int = 0,
+    *,
+    again: bool = False,
+    on_existing: OnExisting = "resume",
+    progress: bool = False,
+    config: PaperConfig | None = None,
+) -> PaperRun:
+    """Run those experiments of the paper that have not run yet, and write the report of all that have.
+
+    A world that cannot run here, or in which something fails, is a gap in the report; the others go on.
+
+    Args:
+        output: the run's folder.
+        size: `full` or `quick`, a name in `SIZES`.
+        worlds: those to do in this call; none takes `DOMAINS`.
+        experiments: those to do in this call, names in `EXPERIMENTS`; none takes all.
+        seed: of everything.
+        again: whether to do the experiments anew that are finished; laboratories stay.
+        on_existing: what to do if the folder holds something, see `storage.prepare_folder`.
+        progress: whether to show progress bars.
+        config: sizes of one's own instead of those of `size`.
+
+    Raises:
+        MemworldError: an unknown size, world or experiment, a folder that cannot be used or was begun
+            with other settings, or nothing to report.
+    """
+    output = Path(output)
+    config = replace(config or lookup(SIZES, size, "size"), seed=seed)
+    for name in experiments:
+        lookup(EXPERIMENTS, name, "experiment")
+    missing = {world.name: world.missing for world in availability()}
+    for name in worlds:
+        lookup(missing, name, "world")
+    with locked(output):
+        prepare_folder(output, on_existing, "config.json", "paper")
+        _begin(output, config)
+        run = _Run(output, config, size, progress)
+        for world in worlds or DOMAINS:
+            if missing[world]:
+                run.skip(world, f"it cannot run here: {'; '.join(missing[world])}")
+            else:
+                run.do(world, [name for name in EXPERIMENTS if name in experiments or not experiments], again)
+        return run.report(tuple(dict.fromkeys((*DOMAINS, *worlds))))
+
+
+def write_digest(run: PaperRun, folder: str | Path) -> None:
+    """Write what a page about a run shows, into `folder`: `claims.md`, a table, and the main charts as small PNGs.
+
+    Raises:
+        MemworldError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    make_folder(folder)
+    write_bytes(folder / "claims.md", claims_markdown(run.verdicts).encode())
+    figures(run.results, folder)
+
+
+def _begin(output: Path, config: PaperConfig) -> None:
+    """Write `config.json`, or check that the folder was begun with the same settings."""
+    path, wanted = output / "config.json", {KIND_KEY: "paper", **to_json(config)}
+    if not path.exists():
+        write_json(path, wanted)
+    elif (stored := read_json(path, "paper")) != wanted:
+        changed = [name for name in wanted if stored.get(name) != wanted[name]]
+        raise MemworldError(
+            f"{output} was begun with other settings (they differ in {', '.join(changed) or 'what is there'}): give "
+            "the same, name another folder, or use --overwrite"
+        )
+
+
+class _Run:
+    """One call: what it does, and what it could not do."""
+
+    def __init__(self, output: Path, config: PaperConfig, size: str, progress: bool) -> None:
+        self._output = output
+        self._config = config
+        self._size = size
+        self._progress = progress
+        self._settings = to_json(config)
+        self._why: dict[tuple[str, str], str] = {}
+
+    def skip(self, world: str, why: str, experiments: Sequence[str] = tuple(EXPERIMENTS)) -> None:
+        """Note that something cannot be done."""
+        _log.warning("%s is left out: %s", world, why)
+        self._why |= {(world, experiment): why for experiment in experiments}
+
+    def do(self, world: str, experiments: Sequence[str], again: bool) -> None:
+        """The experiments in one world that are not finished, or all `again`."""
+        todo = [name for name in experiments if again or self._finished(name, world) is None]
+        if not todo:
+            return
+        try:
+            laboratory = prepare(world, self._config, self._output / "worlds" / _folder(world), self._progress)
+        except MemworldError as error:
+            self.skip(world, str(error))
+            return
+        for name in todo:
+            try:
+                self._run(name, laboratory)
+            except MemworldError as error:
+                self.skip(world, str(error), [name])
+
+    def _run(self, name: str, laboratory: Laboratory) -> None:
+        folder = self._place(name, laboratory.world)
+        folder.mkdir(parents=True, exist_ok=True)
+        result = EXPERIMENTS[name].run(laboratory, folder)
+        write_result(folder, result, self._settings)
+
+    def _place(self, experiment: str, world: str) -> Path:
+        return self._output / "results" / experiment / _folder(world)
+
+    def _finished(self, experiment: str, world: str) -> ExperimentResult | None:
+        return read_result(self._place(experiment, world), self._settings)
+
+    def report(self, worlds: Sequence[str]) -> PaperRun:
+        """Report what is finished, in this call or before, and name what is not.
+
+        Args:
+            worlds: that belong in the report, whether there are results or not.
+        """
+        results, gaps = [], []
+        for name in EXPERIMENTS:
+            for world in worlds:
+                result = self._finished(name, world)
+                if result is not None:
+                    results.append(result)
+                else:
+                    gaps.append(Gap(world, name, self._why.get((world, name), "it has not been run yet")))
+        if not results:
+            reasons = "; ".join(dict.fromkeys(f"{gap.world}: {gap.why}" for gap in gaps))
+            raise MemworldError(f"no experiment could run, so there is nothing to report ({reasons})")
+        verdicts = judge(results, self._config.seed)
+        metrics = [row for result in results for row in result.metrics]
+        if metrics:
+            write_metrics(self._output / "metrics.parquet", metrics)
+        write_claims(self._output / "claims.json", verdicts)
+        write_json(self._output / TIMES, self._times(results))
+        report = self._output / "report.html"
+        write_paper_report(
+            report,
+            results,
+            verdicts,
+            gaps=gaps,
+            experiments={name: (e.title, e.question) for name, e in EXPERIMENTS.items()},
+            commands={
+                (e, w): self._command("--experiment", e, "--world", w, "--again") for e in EXPERIMENTS for w in worlds
+            },
+            command=self._command(),
+            config=self._settings,
+            facts={world: facts for world in worlds if (facts := self._facts(world))},
+        )
+        return PaperRun(tuple(results), tuple(verdicts), tuple(gaps), report)
+
+    def _command(self, *more: str) -> str:
+        """The command that does it."""
+        seed = ("--seed", str(self._config.seed)) if self._config.seed else ()
+        return shlex.join(["memworld", "paper", f"--{self._size}", "--output", str(self._output), *more, *seed])
+
+    def _times(self, results: Sequence[ExperimentResult]) -> dict[str, object]:
+        """Seconds of every stage and experiment, by world."""
+        experiments: dict[str, dict[str, float]] = {}
+        for result in results:
+            experiments.setdefault(result.world, {})[result.experiment] = round(result.seconds, 2)
+        return {KIND_KEY: "timing", "experiments": experiments, "versions": versions()}
+
+    def _facts(self, world: str) -> dict[str, str]:
+        """What a world's laboratory is, in words; nothing where there is none."""
+        path = self._output / "worlds" / _folder(world) / TIMES
+        if not path.exists():
+            return {}
+        seconds = read_json(path, "timing")["seconds"]
+        return {f"seconds of {stage}": f"{value:.1f}" for stage, value in seconds.items()}
+
+
+def _folder(world: str) -> str:
+    """The folder of a world: its name without what separates folders."""
+    return world.replace("/", "-")
