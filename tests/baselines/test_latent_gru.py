@@ -148,7 +148,7 @@ def test_the_horizon_grows_while_it_learns() -> None:
         observations = some.observations.clone().requires_grad_()
         made.losses(Batch(**{**vars(some), "observations": observations}), progress, torch.Generator())[
             "mean"
-        ].backward()
+        ].backward()  # type: ignore[no-untyped-call]
         assert observations.grad is not None
         return int((observations.grad.abs().sum((0, 2)) > 0).sum())
 
@@ -174,7 +174,7 @@ def test_the_spread_is_that_of_the_errors() -> None:
             torch.ones(256, 2, dtype=torch.bool),
         )
         optimiser.zero_grad()
-        made.losses(some, 1.0, generator)["loss"].backward()
+        made.losses(some, 1.0, generator)["loss"].backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     latents = made.imagine(made.read(some, generator), some.actions, generator).latents
     assert latents is not None

@@ -20,8 +20,7 @@ class BaselineTraining:
         validate_every: steps between looks at the validation episodes.
         patience: looks without improvement after which training stops.
         max_moments: moments held in memory at once; of a larger data set every n-th episode.
-        precision: of a network that sees pixels: `auto` takes bfloat16 where the processor computes in
-            it, else float32. Those in latents are small, and compute in float32.
+        precision: `auto` takes bfloat16 where the processor computes in it, else float32.
     """
 
     steps: int = 3000

@@ -73,7 +73,7 @@ def train_baseline(
     if not isinstance(config, type(kind.config)):
         raise MemworldError(f"{name} takes a {type(kind.config).__name__}, got a {type(config).__name__}")
     _check(training, validation, encoder)
-    how = replace(how, precision="bfloat16" if kind.sees_pixels and computes_in_bfloat16(how.precision) else "float32")
+    how = replace(how, precision="bfloat16" if computes_in_bfloat16(how.precision) else "float32")
     settings = {
         "network": {"name": name, **to_json(config)},
         "training": to_json(how),
@@ -114,10 +114,11 @@ def _check(training: EpisodeDataset, validation: EpisodeDataset, encoder: Encode
 
 
 def _shapes(kind: Kind, training: EpisodeDataset, encoder: Encoder, sequences: Sequences) -> Shapes:
-    statistics = pixel_statistics(sequences.observations, _SCALE_FLOOR) if kind.sees_pixels else (None, None)
-    return Shapes(
-        training.info.observation_shape, math.prod(encoder.latent_shape), sequences.actions.shape[1], *statistics
-    )
+    mean, scale = pixel_statistics(sequences.observations, _SCALE_FLOOR) if kind.sees_pixels else (None, None)
+    latent_dim, features = math.prod(encoder.latent_shape), sequences.actions.shape[1]
+    spread = float(sequences.rewards.std(correction=0))
+    # Where all rewards are alike, as where there are none, there is nothing to scale.
+    return Shapes(training.info.observation_shape, latent_dim, features, mean, scale, spread or 1.0)
 
 
 def _run(

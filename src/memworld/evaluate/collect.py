@@ -52,7 +52,7 @@ class Numbers:
                 per_metric.setdefault(name, []).append(_mean_of_numbers(value))
 
     def per_episode(self) -> dict[tuple[str, str, str], np.ndarray]:
-        """By method, mode and metric, (E, T): means over windows, of every held-out episode; NaN where there is none."""
+        """By method, mode and metric, (E, T): means over windows of every held-out episode; NaN where there is none."""
         return {
             (method, mode, metric): np.stack(values)
             for (method, mode), metrics in self._values.items()

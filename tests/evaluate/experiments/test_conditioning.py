@@ -116,18 +116,21 @@ def test_shortages_are_counted(scarce: ExperimentResult) -> None:
 
 def test_windows_without_support_are_told_apart(scarce: ExperimentResult) -> None:
     found = table(scarce, "Errors where support is missing")
-    # Every step is one of 10 grey levels on the moving one of two pixels, over both that differ from the median.
     share, *_ = values(found, "rollout hard requery")
     assert share == pytest.approx(4 / 7 / 2)
-    labels = [row.label for row in found.rows]
-    assert labels[:5] == [
-        "rollout hard requery",
-        "rollout none requery, same windows",
-        "persistence, same windows",
-        "data_mean, same windows",
-        "encoder_bound, same windows",
+    controls = ["persistence, same windows", "data_mean, same windows", "encoder_bound, same windows"]
+    assert [row.label for row in found.rows] == [
+        *("rollout hard requery", "rollout none requery, same windows", *controls),
+        *("replay_l2 hard requery", "replay_l2 none requery, same windows", *controls),
     ]
-    assert values(found, "encoder_bound, same windows")[:2] == [0, 0]
+    # A step is 10 grey levels of one of the two pixels, to whichever side.
+    persistence = next(row for row in found.rows if row.kind == "baseline")
+    levels = [cell.value for cell in persistence.cells if isinstance(cell, Number)]
+    assert levels == pytest.approx([10 / 255, 10 / 255, 0], abs=1e-6)
+    # h1 is never short of rows, so it has no number there.
+    hard = found.rows[0].cells[1]
+    assert isinstance(hard, Number)
+    assert np.isnan(hard.low)
 
 
 def test_where_no_row_at_all_is_found() -> None:

@@ -13,7 +13,7 @@ from memworld.episodes import Episode
 from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.experiments import coverage
 from memworld.evaluate.experiments.config import PaperConfig
-from memworld.evaluate.experiments.coverage import CHOICES, Findings, Point
+from memworld.evaluate.experiments.coverage_findings import CHOICES, MAIN, Findings, Point, strategies
 from memworld.evaluate.experiments.distances import (
     Cover,
     choose_greedily,
@@ -169,7 +169,7 @@ def test_errors_are_those_of_a_memory_that_is_made_anew(lanes: Laboratory, resul
     windows = list(held_out_windows(lanes.held_out, lanes.encoder, 5, 4, 0))
     mu, sigma = (torch.cat([getattr(w.start_latents, name) for w in windows]) for name in ("mu", "sigma"))
     start = draw(mu, sigma, seeded(derived_seed(0, "coverage", "start")))
-    world = WorldModel(lanes.encoder, memory, coverage._strategies()["replay_kl"])
+    world = WorldModel(lanes.encoder, memory, strategies()["replay_kl"])
     rollout = world.imagine(
         start, np.concatenate([w.actions for w in windows]), seed=derived_seed(0, "coverage", "replay_kl")
     )
@@ -281,8 +281,7 @@ def test_where_nothing_moves_there_is_no_error_on_moving_pixels() -> None:
 def test_the_turning_point_is_where_the_error_stops_to_fall(levels: list[float], turn: int) -> None:
     sizes = (1, 2, 5, 10)
     points = {
-        ("at random", n): Point(n, np.ones(2), {coverage.MAIN: np.full((2, 1), e)})
-        for n, e in zip(sizes, levels, strict=True)
+        ("at random", n): Point(n, np.ones(2), {MAIN: np.full((2, 1), e)}) for n, e in zip(sizes, levels, strict=True)
     }
     findings = Findings(points, sizes, {}, EvaluationConfig(), ())
     assert findings.turning_point("at random", "replay_kl") == turn

@@ -111,7 +111,9 @@ def test_counts_and_evidence_are_what_a_slow_computation_gives(squares: Experime
     lab = LAB()
     config = evaluation_config(lab)
     methods = {method.label: method for method in methods_of(lab, config)}
-    rollout, l2, moved, drifting, mismatched = [], [], [], [], []
+    rollout: list[float] = []
+    l2: list[float] = []
+    moved, drifting, mismatched = [], [], []
     kl_world = WorldModel(lab.encoder, lab.memory, config.dynamics["replay_kl"])
     for windows in windows_of(lab, config, "test"):
         true, start = windows.true_latents.mu.double(), windows.start_latents.mu[:, None].double()
@@ -120,7 +122,7 @@ def test_counts_and_evidence_are_what_a_slow_computation_gives(squares: Experime
         for label, spreads in (("rollout requery", rollout), ("replay_l2 requery", l2)):
             predicted = methods[label].predict(windows)
             assert predicted.rollout is not None
-            spreads.append(np.mean([slow_disagreement(rows) for rows in predicted.rollout.rows[:, 0].numpy()]))
+            spreads.append(float(np.mean([slow_disagreement(rows) for rows in predicted.rollout.rows[:, 0].numpy()])))
         predicted = methods["replay_kl requery"].predict(windows)
         assert predicted.rollout is not None
         apart = (predicted.latents.mu.double() - true).norm(dim=2)
@@ -135,10 +137,10 @@ def test_counts_and_evidence_are_what_a_slow_computation_gives(squares: Experime
             np.testing.assert_allclose(near[:, step], expected, atol=1e-9)
     steadier, hallucinates = squares.evidence
     assert (steadier.claim, hallucinates.claim) == ("rollout_steadier", "l2_hallucinates")
-    np.testing.assert_allclose(steadier.a, rollout)
-    np.testing.assert_allclose(steadier.b, l2)
-    np.testing.assert_allclose(hallucinates.a, moved, rtol=1e-6)
-    np.testing.assert_allclose(hallucinates.b, l2)
+    np.testing.assert_allclose(np.array(steadier.a), np.array(rollout))
+    np.testing.assert_allclose(np.array(steadier.b), np.array(l2))
+    np.testing.assert_allclose(np.array(hallucinates.a), np.array(moved), rtol=1e-6)
+    np.testing.assert_allclose(np.array(hallucinates.b), np.array(l2))
     counted = cells(squares, "Failure signatures, t=5", "replay_kl requery")
     assert isinstance(counted[2], Number)
     assert isinstance(counted[3], Number)

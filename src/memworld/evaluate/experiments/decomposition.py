@@ -44,6 +44,9 @@ OWN_DECODER = ("rssm_pixels",)
 ADDITIVE = 0.1
 """Drift and decoding loss add up where the cross term is surely less than this share of the total."""
 
+ROUNDING = 1e-6
+"""A power that differs by less from 1 is 1."""
+
 MAIN = label_of("replay_kl", "requery")
 
 
@@ -233,15 +236,13 @@ def in_words(power: Number) -> str:
         return "no drift"
     if np.isnan(power.low):
         return "one episode: no interval"
-    if power.low > 1:
+    if power.low > 1 + ROUNDING:
         return "compounding: faster than in proportion to the steps"
-    if power.low <= 0 <= power.high < 1:
-        return "no growth that shows"
     if power.high < 0:
         return "shrinking"
-    return (
-        "saturating: slower than in proportion to the steps" if power.high < 1 else "cannot be told from proportional"
-    )
+    if power.high >= 1 - ROUNDING:
+        return "cannot be told from proportional"
+    return "saturating: slower than in proportion to the steps" if power.low > 0 else "no growth that shows"
 
 
 def _growth(parts: dict[str, Parts], seed: int) -> ResultTable:

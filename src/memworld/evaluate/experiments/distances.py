@@ -50,7 +50,9 @@ def nearest_between(episodes: Sequence[Tensor]) -> np.ndarray:
     Returns:
         float64 (E, E), symmetric, 0 on the diagonal.
     """
-    directed = np.stack([nearest_distances(moments, episodes).mean(0) for moments in episodes])
+    ends = np.cumsum([len(moments) for moments in episodes])[:-1]
+    found = np.split(nearest_distances(torch.cat(list(episodes)), episodes), ends)
+    directed = np.stack([distances.mean(0) for distances in found])
     return np.asarray((directed + directed.T) / 2)
 
 

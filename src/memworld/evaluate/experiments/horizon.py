@@ -6,7 +6,14 @@ import numpy as np
 
 from memworld.evaluate.experiments.config import VAST
 from memworld.evaluate.experiments.laboratory import Laboratory
-from memworld.evaluate.experiments.measuring import at, evaluation_config, evidence, metric_chart, metric_table
+from memworld.evaluate.experiments.measuring import (
+    MEAN_OVER,
+    at,
+    evaluation_config,
+    evidence,
+    metric_chart,
+    metric_table,
+)
 from memworld.evaluate.experiments.result import Chart, Evidence, ExperimentResult
 from memworld.evaluate.protocol import evaluate
 from memworld.evaluate.results import Evaluation
@@ -19,9 +26,6 @@ METRICS = {
     "ssim": ("SSIM (1 is best)", False),
 }
 """The metrics, in words, and whether their axis is logarithmic."""
-
-MEAN_OVER = (1, 5, 10, 20)
-"""Horizons over which claims about no horizon in particular are decided."""
 
 
 def run(lab: Laboratory) -> ExperimentResult:

@@ -16,6 +16,9 @@ from memworld.evaluate.windows import Windows, episodes_of, held_out_windows
 from memworld.imagine import MODES, Mode
 from memworld.world_model import WorldModel
 
+MEAN_OVER = (1, 5, 10, 20)
+"""Horizons over which claims about no horizon in particular are decided."""
+
 PerEpisode = Mapping[tuple[str, str, str], np.ndarray]
 """By method, mode and metric, (E, T): means over windows of every held-out episode."""
 
