@@ -69,7 +69,7 @@ KINDS: dict[str, Kind] = {
         "PlaNet's RSSM in the memory's latents",
         False,
         RSSMConfig(),
-        BaselineTraining(steps=4000, batch_size=32, learning_rate=2e-3),
+        BaselineTraining(steps=2500, batch_size=32, learning_rate=2e-3),
         lambda shapes, config: LatentRSSM(
             shapes.latent_dim, shapes.action_features, config, reward_std=shapes.reward_std
         ),

@@ -128,7 +128,7 @@ def paper(
     if digest is not None:
         write_digest(result, digest)
     for gap in result.gaps:
-        typer.echo(f"gap: {gap.experiment} in {gap.world}: {gap.why}", err=True)
+        typer.echo(f"gap: {gap.world}{gap.experiment and f', {gap.experiment}'}: {gap.why}", err=True)
     for verdicts in result.verdicts:
         judged = verdicts.overall
         typer.echo(

@@ -81,12 +81,7 @@ class MethodTiming:
 
 
 def interval(per_episode: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and 95% bootstrap interval over episodes.
-
-    The plain percentile interval is too narrow for few episodes: of five, it covers the mean 84
-    times in 100. So its percentiles are moved outwards by as much as Student's t with the sample's
-    variance is wider than the normal with the resamples' (the expanded percentile interval,
-    Hesterberg 2015, section 5.3).
+    """Mean and 95% bootstrap interval over episodes, of `expanded_tail`'s percentiles.
 
     Args:
         per_episode: (E, ...) one number per held-out episode and cell.
@@ -110,18 +105,29 @@ def interval(per_episode: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
     import scipy.stats  # here and not above, as it is slow to import and only an evaluation needs it
 
-    n = len(per_episode)
-    tail = scipy.stats.norm.cdf(-np.sqrt(n / (n - 1)) * scipy.stats.t.ppf(0.975, n - 1))
     found = scipy.stats.bootstrap(
         (per_episode,),
         np.mean,
         axis=0,
         n_resamples=RESAMPLES,
-        confidence_level=1 - 2 * tail,
+        confidence_level=1 - 2 * expanded_tail(len(per_episode)),
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return mean, np.asarray(found.low), np.asarray(found.high)
+
+
+def expanded_tail(n: int) -> float:
+    """The share of bootstrap resamples that a 95% interval over `n` episodes, at least 2, leaves out on either side.
+
+    The plain percentile interval is too narrow for few episodes: of five, it covers the mean 84
+    times in 100. So its percentiles are moved outwards by as much as Student's t with the sample's
+    variance is wider than the normal with the resamples' (the expanded percentile interval,
+    Hesterberg 2015, section 5.3).
+    """
+    import scipy.stats
+
+    return float(scipy.stats.norm.cdf(-np.sqrt(n / (n - 1)) * scipy.stats.t.ppf(0.975, n - 1)))
 
 
 def write_metrics(path: Path, rows: Sequence[MetricRow]) -> None:

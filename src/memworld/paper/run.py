@@ -174,14 +174,15 @@ class _Run:
         Args:
             worlds: that belong in the report, whether there are results or not.
         """
-        results, gaps = [], []
+        results, missing = [], []
         for name in EXPERIMENTS:
             for world in worlds:
                 result = self._finished(name, world)
                 if result is not None:
                     results.append(result)
                 else:
-                    gaps.append(Gap(world, name, self._why.get((world, name), "it has not been run yet")))
+                    missing.append(Gap(world, name, self._why.get((world, name), "it has not been run yet")))
+        gaps = _summarised(missing)
         if not results:
             reasons = "; ".join(dict.fromkeys(f"{gap.world}: {gap.why}" for gap in gaps))
             raise MemworldError(f"no experiment could run, so there is nothing to report ({reasons})")
@@ -226,6 +227,13 @@ class _Run:
             return {}
         seconds = read_json(path, "timing")["seconds"]
         return {f"seconds of {stage}": f"{value:.1f}" for stage, value in seconds.items()}
+
+
+def _summarised(gaps: Sequence[Gap]) -> list[Gap]:
+    """One gap for a world in which everything is missing for one reason."""
+    whys = {world: [gap.why for gap in gaps if gap.world == world] for world in dict.fromkeys(g.world for g in gaps)}
+    whole = {world: why[0] for world, why in whys.items() if len(why) == len(EXPERIMENTS) and len(set(why)) == 1}
+    return [*(Gap(w, "", why) for w, why in whole.items()), *(gap for gap in gaps if gap.world not in whole)]
 
 
 def _folder(world: str) -> str:

@@ -5,7 +5,7 @@ it holds where the 95% bootstrap interval over episodes of their ratio (or diffe
 below the claim's bound, does not hold where it lies wholly above, and is undecided else. Over all
 worlds the ratios' geometric mean (the differences' mean) decides in the same way, each world
 counting once, unless it holds in one world and does not in another: then it depends on the world,
-and is undecided.
+and is undecided. With fewer than five episodes in a world nothing is decided.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,9 +15,12 @@ from typing import Literal
 import numpy as np
 
 from memworld.evaluate.experiments.result import Evidence, ExperimentResult
-from memworld.evaluate.results import RESAMPLES
+from memworld.evaluate.results import RESAMPLES, expanded_tail
 
 Verdict = Literal["holds", "does not hold", "undecided"]
+
+FEWEST = 5
+"""With fewer episodes than this in a world, nothing is decided."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ def _judge(claim: Claim, results: Sequence[ExperimentResult], seed: int) -> Verd
     pairs = [(r.world, e) for r in results for e in r.evidence if e.claim == claim.id]
     resampled = [_resample(claim, evidence, seed) for _, evidence in pairs]
     worlds = tuple(
-        _verdict(claim, world, evidence.compared, value, draws, len(evidence.a))
+        _verdict(claim, world, evidence.compared, value, draws, [len(evidence.a)])
         for (world, evidence), (value, draws) in zip(pairs, resampled, strict=True)
     )
     if not worlds:
@@ -179,7 +182,7 @@ def _judge(claim: Claim, results: Sequence[ExperimentResult], seed: int) -> Verd
         return Verdicts(claim, Judged("", claim.decided_by, nan, nan, nan, 0, "undecided"), ())
     value = float(np.mean([value for value, _ in resampled]))
     draws = np.mean([draws for _, draws in resampled], 0)
-    overall = _verdict(claim, "", claim.decided_by, value, draws, sum(w.episodes for w in worlds))
+    overall = _verdict(claim, "", claim.decided_by, value, draws, [w.episodes for w in worlds])
     if {"holds", "does not hold"} <= {w.verdict for w in worlds}:
         overall = replace(overall, verdict="undecided")
     return Verdicts(claim, overall, worlds)
@@ -200,10 +203,17 @@ def _resample(claim: Claim, evidence: Evidence, seed: int) -> tuple[float, np.nd
         return float(np.log(value[0] / value[1])), np.log(means[0] / means[1])
 
 
-def _verdict(claim: Claim, world: str, compared: str, value: float, draws: np.ndarray, episodes: int) -> Judged:
-    single = episodes < 2 or not np.isfinite(draws).any()
-    low, high = (float("nan"),) * 2 if single else tuple(map(float, np.nanpercentile(draws, [2.5, 97.5])))
+def _verdict(claim: Claim, world: str, compared: str, value: float, draws: np.ndarray, counts: Sequence[int]) -> Judged:
+    """The verdict on (RESAMPLES,) comparisons, of so many episodes in every world behind them."""
+    fewest = min(counts)
+    low = high = float("nan")
+    if fewest > 1 and not np.isnan(draws).all():
+        tail = expanded_tail(fewest)
+        # No interpolation: a ratio of 0 is a logarithm of minus infinity, which has no place between others.
+        low, high = map(float, np.nanquantile(draws, [tail, 1 - tail], method="inverted_cdf"))
     if claim.compare == "ratio":
         value, low, high = (float(np.exp(number)) for number in (value, low, high))
-    verdict: Verdict = "holds" if high < claim.bound else "does not hold" if low > claim.bound else "undecided"
-    return Judged(world, compared, value, low, high, episodes, verdict)
+    verdict: Verdict = "undecided"
+    if fewest >= FEWEST:
+        verdict = "holds" if high < claim.bound else "does not hold" if low > claim.bound else "undecided"
+    return Judged(world, compared, value, low, high, sum(counts), verdict)

@@ -1,0 +1,104 @@
+"""Verdicts on claims: what an interval on either side of a bound means, in one world and over several."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memworld.evaluate.experiments.claims import CLAIMS, FEWEST, Verdicts, judge
+from memworld.evaluate.experiments.result import Evidence, ExperimentResult
+from memworld.evaluate.results import interval
+
+RATIO = "long_horizon_better"
+COMPARABLE = "one_step_comparable"
+DIFFERENCE = "planning_acts"
+RNG = np.random.default_rng(0)
+EIGHT = RNG.uniform(0.9, 1.1, 8)
+
+
+def judged(claim: str, **worlds: tuple[np.ndarray, np.ndarray]) -> Verdicts:
+    results = [
+        ExperimentResult("horizon", world, evidence=(Evidence(claim, "t = 20", tuple(a.tolist()), tuple(b.tolist())),))
+        for world, (a, b) in worlds.items()
+    ]
+    return next(v for v in judge(results) if v.claim.id == claim)
+
+
+def test_every_claim_is_told_apart_and_has_words() -> None:
+    assert len({claim.id for claim in CLAIMS}) == len(CLAIMS)
+    assert all(claim.text.endswith(".") and claim.decided_by for claim in CLAIMS)
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict"), [(0.5, "holds"), (2.0, "does not hold"), (1.0, "undecided"), (1.001, "undecided")]
+)
+def test_a_ratio_decides_by_its_interval(factor: float, verdict: str) -> None:
+    found = judged(RATIO, one=(factor * EIGHT, EIGHT[::-1].copy()))
+    assert found.overall.verdict == found.worlds[0].verdict == verdict
+    assert found.overall.value == pytest.approx(factor * EIGHT.mean() / EIGHT.mean())
+    assert found.overall.low <= found.overall.value <= found.overall.high
+    assert found.overall.episodes == 8
+
+
+def test_comparable_has_room() -> None:
+    a = 1.05 * EIGHT
+    assert judged(COMPARABLE, one=(a, EIGHT)).overall.verdict == "holds"
+    assert judged(RATIO, one=(a, EIGHT)).overall.verdict == "does not hold"
+
+
+def test_a_difference_may_be_negative() -> None:
+    assert judged(DIFFERENCE, one=(EIGHT - 1, EIGHT)).overall.verdict == "holds"
+    found = judged(DIFFERENCE, one=(EIGHT, EIGHT - 1)).overall
+    assert found.verdict == "does not hold"
+    assert found.value == pytest.approx(1)
+
+
+def test_worlds_count_once_each_by_the_geometric_mean() -> None:
+    found = judged(RATIO, few=(2 * EIGHT, EIGHT), many=(0.25 * np.tile(EIGHT, 5), np.tile(EIGHT, 5)))
+    assert found.overall.value == pytest.approx(np.sqrt(2 * 0.25))
+    assert found.overall.episodes == 48
+
+
+def test_a_claim_that_holds_here_and_not_there_depends_on_the_world() -> None:
+    found = judged(RATIO, here=(0.1 * EIGHT, EIGHT), there=(1.5 * EIGHT, EIGHT))
+    assert [w.verdict for w in found.worlds] == ["holds", "does not hold"]
+    assert found.overall.high < 1
+    assert found.overall.verdict == "undecided"
+
+
+def test_without_evidence_nothing_is_decided() -> None:
+    found = judge([])
+    assert {v.overall.verdict for v in found} == {"undecided"}
+    assert all(np.isnan(v.overall.value) and v.worlds == () for v in found)
+
+
+@pytest.mark.parametrize("episodes", range(1, FEWEST))
+def test_few_episodes_decide_nothing(episodes: int) -> None:
+    a = np.full(episodes, 0.1)
+    found = judged(RATIO, few=(a, 10 * a), many=(0.1 * EIGHT, EIGHT))
+    assert found.worlds[0].verdict == "undecided"
+    assert found.overall.verdict == "undecided"
+
+
+def test_an_episode_without_a_number_is_left_out_of_both_sides() -> None:
+    a, b = EIGHT.copy(), 2 * EIGHT
+    a[0] = np.nan
+    assert judged(RATIO, one=(a, b)).overall.value == pytest.approx(0.5)
+
+
+def test_a_ratio_of_nothing_to_something_holds() -> None:
+    found = judged(RATIO, one=(np.zeros(8), EIGHT)).overall
+    assert (found.value, found.low, found.high, found.verdict) == (0, 0, 0, "holds")
+
+
+@given(seed=st.integers(0, 20))
+@settings(max_examples=10, deadline=None)
+def test_intervals_are_as_wide_as_those_of_the_tables(seed: int) -> None:
+    """A difference's interval is that of `interval` on the paired differences, up to the resamples' luck."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=12), rng.normal(size=12)
+    found = judged(DIFFERENCE, one=(a, b)).overall
+    _, low, high = interval(a - b, 0)
+    width = high - low
+    assert found.low == pytest.approx(float(low), abs=0.1 * width)
+    assert found.high == pytest.approx(float(high), abs=0.1 * width)
