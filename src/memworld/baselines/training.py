@@ -20,7 +20,7 @@ from memworld.encoders.training_data import digest, pixel_statistics
 from memworld.errors import MemworldError, lookup
 from memworld.search.products import choose_device
 from memworld.storage import OnExisting, locked, prepare_folder, to_json
-from memworld.training import Run, computes_in_bfloat16, scheduled, step_generator
+from memworld.training import Run, scheduled, step_generator
 
 _LOOKED_AT = 64
 """Most validation sequences in a look."""
@@ -73,7 +73,7 @@ def train_baseline(
     if not isinstance(config, type(kind.config)):
         raise MemworldError(f"{name} takes a {type(kind.config).__name__}, got a {type(config).__name__}")
     _check(training, validation, encoder)
-    how = replace(how, precision="bfloat16" if computes_in_bfloat16(how.precision) else "float32")
+    how = replace(how, precision="bfloat16" if how.bfloat16 else "float32")
     settings = {
         "network": {"name": name, **to_json(config)},
         "training": to_json(how),
@@ -171,7 +171,7 @@ def _gradient_step(
         group["lr"] = how.learning_rate * scheduled(step, how.steps)
     batch = sequences.sample(how.batch_size, config.length, generator).to(device)
     network.train()
-    with torch.autocast(device.type, torch.bfloat16, enabled=how.precision == "bfloat16"):
+    with torch.autocast(device.type, torch.bfloat16, enabled=how.bfloat16):
         loss = network.losses(batch, step / how.steps, generator)["loss"]
     optimiser.zero_grad()
     loss.backward()

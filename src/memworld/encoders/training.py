@@ -15,14 +15,14 @@ from memworld.encoders.training_data import TrainingData, digest
 from memworld.encoders.vae import VAE, VAEConfig, normalise
 from memworld.errors import MemworldError
 from memworld.storage import OnExisting, locked, one_line, prepare_folder, to_json, write_picture
-from memworld.training import Precision, Run, computes_in_bfloat16, scheduled, step_generator
+from memworld.training import Run, TrainingSettings, scheduled, step_generator
 
 ACTIVE_STD = 0.1
 """A latent is active if its mean varies by more than this over the training frames (METHOD section 5)."""
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(TrainingSettings):
     """How to train.
 
     Attributes:
@@ -39,27 +39,13 @@ class TrainingConfig:
     steps: int = 1500
     batch_size: int = 64
     learning_rate: float = 2e-3
-    seed: int = 0
     validate_every: int = 150
-    patience: int = 4
     max_frames: int = 50_000
-    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "validate_every", "patience", "max_frames"):
-            if getattr(self, name) < 1:
-                raise MemworldError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 < self.learning_rate < math.inf:
-            raise MemworldError(f"learning_rate must be finite and above 0, got {self.learning_rate}")
-        if not 0 <= self.seed < 2**32:
-            raise MemworldError(f"seed must be 0 to {2**32 - 1}, got {self.seed}")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise MemworldError(f"unknown precision {self.precision!r}: use auto, float32 or bfloat16")
-
-    @property
-    def bfloat16(self) -> bool:
-        """Whether to train in bfloat16."""
-        return computes_in_bfloat16(self.precision)
+        super().__post_init__()
+        if self.max_frames < 1:
+            raise MemworldError(f"max_frames must be at least 1, got {self.max_frames}")
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,14 @@
 """Training a network, whatever it is: resumable, stopped in time, the same bytes for the same seed."""
 
 import math
-from collections.abc import Callable
-from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from memworld.training.run import Run
+from memworld.training.settings import TrainingSettings
 
-__all__ = ["Precision", "Run", "computes_in_bfloat16", "scheduled", "step_generator"]
-
-Precision = Literal["auto", "float32", "bfloat16"]
-"""`auto` takes bfloat16 where the processor computes in it, else float32."""
-
-
-def computes_in_bfloat16(precision: Precision) -> bool:
-    """Whether to train in bfloat16."""
-    if precision == "auto":
-        # Older releases of PyTorch cannot be asked; float32 is right everywhere.
-        ask: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
-        return any(ask().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-    return precision == "bfloat16"
+__all__ = ["Run", "TrainingSettings", "scheduled", "step_generator"]
 
 
 def scheduled(step: int, steps: int) -> float:

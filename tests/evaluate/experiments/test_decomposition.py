@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memworld.datasets import EpisodeDataset
-from memworld.evaluate.experiments.decomposition import growth, in_words, run, shares, squared_parts, typical_step
+from memworld.evaluate.experiments.decomposition import in_words, run
+from memworld.evaluate.experiments.error_parts import growth, shares, squared_parts, typical_step
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.measuring import evaluation_config, methods_of, windows_of
 from memworld.evaluate.experiments.result import ExperimentResult, Number, ResultTable

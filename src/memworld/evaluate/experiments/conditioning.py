@@ -8,7 +8,7 @@ All search at every step (`requery`), as only there does every action of a seque
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,32 +17,34 @@ from memworld.dynamics import DynamicsConfig
 from memworld.errors import MemworldError
 from memworld.evaluate.collect import Gallery
 from memworld.evaluate.config import EvaluationConfig
+from memworld.evaluate.experiments.conditioned import MODE, Gathered, mean_of_numbers
 from memworld.evaluate.experiments.laboratory import Laboratory
-from memworld.evaluate.experiments.measuring import evaluation_config, evidence, kind_of, methods_of, windows_of
+from memworld.evaluate.experiments.measuring import (
+    curve,
+    evaluation_config,
+    evidence,
+    methods_of,
+    windows_of,
+)
 from memworld.evaluate.experiments.result import (
     Cell,
     Chart,
     Curve,
     Evidence,
     ExperimentResult,
-    Number,
     ResultTable,
     Row,
 )
 from memworld.evaluate.methods import Method, Predicted
 from memworld.evaluate.metrics import StateProbe, median_picture
 from memworld.evaluate.protocol import Judge
-from memworld.evaluate.results import Strip, interval, label_of
 from memworld.evaluate.windows import Windows
-from memworld.imagine import Mode
 from memworld.retrieve import STRATEGIES
 from memworld.rollout import Rollout
 from memworld.search import Conditioning
 
 LONGEST = 20
 """Most steps ahead: what conditioning does shows by then."""
-
-MODE: Mode = "requery"
 
 PIXELS = "moving_pixel_l1"
 
@@ -59,52 +61,6 @@ METRICS = {
 
 CONTROLS = ("persistence", "data_mean", "encoder_bound")
 """What tells whether windows are hard in themselves."""
-
-
-@dataclass
-class Gathered:
-    """What was measured, by the method's name; one array per held-out episode.
-
-    Attributes:
-        ways: of conditioning.
-        steps: the H steps ahead that errors are measured at, ascending, from 1.
-        seed: of the bootstrap.
-        errors: by metric, (S, H) each.
-        rollouts: of the searches.
-        refused: searches that memory cannot answer, and why.
-        strips: film strips.
-    """
-
-    ways: tuple[Conditioning, ...]
-    steps: tuple[int, ...]
-    seed: int
-    errors: dict[str, dict[str, list[np.ndarray]]] = field(default_factory=dict)
-    rollouts: dict[str, list[Rollout]] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    strips: tuple[Strip, ...] = ()
-
-    def per_episode(self, name: str, metric: str) -> np.ndarray | None:
-        """(E, H) means over windows; None if it was not measured."""
-        found = self.errors.get(name, {}).get(metric)
-        return None if found is None else np.stack([_mean(values) for values in found])
-
-    def row(self, name: str, cells: tuple[Cell, ...], label: str = "{}") -> Row:
-        """A table's row about a method."""
-        return Row(label.format(label_of(name, MODE if name in self.rollouts else "")), cells, kind_of(name))
-
-    def numbers(self, per_episode: np.ndarray) -> tuple[Number, ...]:
-        """(E, C) to C numbers with their intervals."""
-        sides = interval(np.asarray(per_episode, np.float64), self.seed)
-        return tuple(Number(*map(float, cell)) for cell in zip(*sides, strict=True))
-
-    def differences(self, metric: str) -> Iterator[tuple[str, Conditioning, np.ndarray]]:
-        """Strategy, conditioning, and (E, H) its error less that without conditioning."""
-        for strategy in STRATEGIES:
-            without = self.per_episode(f"{strategy} none", metric)
-            for way in self.ways:
-                values = self.per_episode(f"{strategy} {way}", metric)
-                if way != "none" and values is not None and without is not None:
-                    yield strategy, way, values - without
 
 
 def run(lab: Laboratory) -> ExperimentResult:
@@ -266,7 +222,9 @@ def _split(gathered: Gathered, name: str, short: Sequence[np.ndarray]) -> tuple[
     found = gathered.errors.get(name, {}).get(PIXELS)
     if found is None:
         return ("",) * 3
-    sides = np.array([[_mean(e[s, 0]), _mean(e[~s, 0])] for e, s in zip(found, short, strict=True)], np.float64)
+    sides = np.array(
+        [[mean_of_numbers(e[s, 0]), mean_of_numbers(e[~s, 0])] for e, s in zip(found, short, strict=True)], np.float64
+    )
     return gathered.numbers(np.column_stack([sides, sides[:, 0] - sides[:, 1]]))
 
 
@@ -284,9 +242,7 @@ def _short_chart(gathered: Gathered) -> Chart:
 
 
 def _curve(gathered: Gathered, name: str, x: Iterable[int], per_episode: np.ndarray) -> Curve:
-    numbers = gathered.numbers(per_episode)
-    y, low, high = zip(*((n.value, n.low, n.high) for n in numbers), strict=True)
-    return Curve(gathered.row(name, ()).label, tuple(map(float, x)), y, low, high)
+    return curve(gathered.row(name, ()).label, per_episode, gathered.seed, x)
 
 
 def _evidence(gathered: Gathered) -> tuple[Evidence, ...]:
@@ -322,10 +278,3 @@ def _notes(gathered: Gathered) -> Iterator[str]:
 
 def _columns(gathered: Gathered) -> tuple[str, ...]:
     return tuple(f"t={step}" for step in gathered.steps)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """The mean over windows, the first axis, without those that have no number; NaN where none has."""
-    has = ~np.isnan(values)
-    total, count = np.where(has, values, 0).sum(0), has.sum(0)
-    return np.asarray(np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0))

@@ -8,9 +8,8 @@ import numpy as np
 from memworld.dynamics import DynamicsConfig
 from memworld.evaluate.config import EvaluationConfig, paper_strategies
 from memworld.evaluate.experiments.distances import rank_correlation
-from memworld.evaluate.experiments.measuring import evidence, kind_of
+from memworld.evaluate.experiments.measuring import curve, evidence, kind_of, numbers
 from memworld.evaluate.experiments.result import Cell, Chart, Curve, Evidence, Number, ResultTable, Row
-from memworld.evaluate.results import interval
 
 METRICS = {"moving_pixel_l1": "error on moving pixels", "kl": "KL to the true frame's posterior, nats"}
 CHOICES = ("at random", "for coverage", "for the lack of it")
@@ -228,13 +227,11 @@ class Findings:
         return (*flat, *(self._curve(choice, self.sizes, levels) for choice, levels in points))
 
     def _curve(self, label: str, x: Sequence[float], per_episode: Sequence[np.ndarray]) -> Curve:
-        mean, low, high = (tuple(side.tolist()) for side in interval(np.stack(per_episode, 1), self.config.seed))
-        return Curve(label, tuple(map(float, x)), mean, low, high)
+        return curve(label, np.stack(per_episode, 1), self.config.seed, x)
 
     def _cells(self, per_episode: Iterable[np.ndarray]) -> list[Number]:
         """Several (E,) arrays to means with their intervals, resampled together."""
-        sides = interval(np.stack(list(per_episode), 1), self.config.seed)
-        return [Number(float(mean), float(low), float(high)) for mean, low, high in zip(*sides, strict=True)]
+        return list(numbers(np.stack(list(per_episode), 1), self.config.seed))
 
 
 def _episodes(size: int) -> str:

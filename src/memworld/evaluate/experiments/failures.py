@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from memworld.evaluate.experiments.laboratory import Laboratory
-from memworld.evaluate.experiments.measuring import evaluation_config, evidence, kind_of, windows_of
+from memworld.evaluate.experiments.measuring import curve, evaluation_config, evidence, kind_of, numbers, windows_of
 from memworld.evaluate.experiments.result import (
     Cell,
     Chart,
-    Curve,
     Evidence,
     ExperimentResult,
     Number,
@@ -31,7 +30,7 @@ from memworld.evaluate.experiments.signatures import (
 from memworld.evaluate.methods import Predicted
 from memworld.evaluate.metrics import median_picture
 from memworld.evaluate.protocol import all_methods
-from memworld.evaluate.results import Strip, interval, label_of
+from memworld.evaluate.results import Strip, label_of
 from memworld.evaluate.verdicts import LOW_SUPPORT
 from memworld.evaluate.windows import Windows
 from memworld.world_model import WorldModel
@@ -83,8 +82,7 @@ class Gathered:
 
     def row(self, label: str, per_episode: np.ndarray) -> Row:
         """A table's row from (E, C) numbers; a column without any is left blank."""
-        numbers = [Number(*map(float, cell)) for cell in zip(*interval(per_episode, self.seed), strict=True)]
-        cells: list[Cell] = ["" if np.isnan(n.value) else n for n in numbers]
+        cells: list[Cell] = ["" if np.isnan(n.value) else n for n in numbers(per_episode, self.seed)]
         return Row(label, tuple(cells), self.kinds[label])
 
 
@@ -240,11 +238,7 @@ def _share_chart(gathered: Gathered, signature: str) -> Chart:
 
 def _chart(gathered: Gathered, title: str, lines: Mapping[str, np.ndarray], y_label: str) -> Chart:
     """Lines from (E, T) numbers each; those without any number are left out."""
-    curves = []
-    for label, values in lines.items():
-        if not np.isnan(values).all():
-            y, low, high = (tuple(map(float, side)) for side in interval(values, gathered.seed))
-            curves.append(Curve(label, tuple(float(t) for t in range(1, len(y) + 1)), y, low, high))
+    curves = [curve(label, v, gathered.seed) for label, v in lines.items() if not np.isnan(v).all()]
     return Chart(title, "steps ahead, t", y_label, tuple(curves))
 
 

@@ -64,6 +64,18 @@ def number(per_episode: np.ndarray, seed: int) -> Number:
     return Number(float(mean), float(low), float(high))
 
 
+def numbers(per_episode: np.ndarray, seed: int) -> tuple[Number, ...]:
+    """(E, C) numbers, one row per held-out episode, to C means with their intervals, resampled together."""
+    sides = interval(np.asarray(per_episode, np.float64), seed)
+    return tuple(Number(*map(float, cell)) for cell in zip(*sides, strict=True))
+
+
+def curve(label: str, per_episode: np.ndarray, seed: int, x: Iterable[float] | None = None) -> Curve:
+    """(E, T) numbers, one row per held-out episode, to a line with its band; None of `x` takes the steps 1 to T."""
+    y, low, high = (tuple(map(float, side)) for side in interval(np.asarray(per_episode, np.float64), seed))
+    return Curve(label, tuple(map(float, range(1, len(y) + 1) if x is None else x)), y, low, high)
+
+
 def kind_of(method: str) -> str:
     """What a method is, if it is no search."""
     return KINDS.get(method, "")
