@@ -130,3 +130,10 @@ def test_damaged_files(folder: Path, tmp_path: Path, damage: Callable[[Path], No
 def test_another_encoder_cannot_open_it(folder: Path) -> None:
     with one_clear_error("open it with the memory's own encoder"):
         TrainedBaseline.open(folder, PixelEncoder((8, 8, 1), 0.2))
+
+
+def test_the_first_version_s_files_still_open_and_answer_alike() -> None:
+    golden = Path(__file__).parents[1] / "golden" / "baseline-v1"
+    imagined = TrainedBaseline.open(golden, ENCODER).imagine(FRAME, ACTIONS)
+    expected = np.load(golden / "imagined.npy", allow_pickle=False)
+    np.testing.assert_allclose(imagined.latents.mu[0].numpy(), expected, rtol=1e-4, atol=1e-4)

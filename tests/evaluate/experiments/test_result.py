@@ -115,3 +115,9 @@ def test_damage_is_one_clear_error(tmp_path: Path, damage: Callable[[Path], obje
     damage(tmp_path)
     with one_clear_error("result.json|arrays"):
         read_result(tmp_path, SETTINGS)
+
+
+def test_the_first_version_s_files_still_open() -> None:
+    found = read_result(Path(__file__).parents[2] / "golden" / "result-v1", SETTINGS)
+    assert found is not None
+    assert same(found, WHOLE)
