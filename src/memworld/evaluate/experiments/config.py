@@ -38,6 +38,7 @@ class PaperConfig:
         horizon: steps to predict.
         shown: steps ahead that tables and film strips show.
         starts: random starts per held-out episode.
+        timing_batch: imagined worlds in the batch that is timed.
         sizes: numbers of episodes in memory, for coverage against volume.
         draws: random choices of each size, whose results are averaged.
         play_episodes: real episodes per way to act.
@@ -61,6 +62,7 @@ class PaperConfig:
     horizon: int = 50
     shown: tuple[int, ...] = (1, 5, 10, 20, 50)
     starts: int = 20
+    timing_batch: int = 64
     sizes: tuple[int, ...] = (1, 2, 5, 10, 20, 30)
     draws: int = 3
     play_episodes: int = 20
@@ -68,7 +70,7 @@ class PaperConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = {"training": 2, "validation": 1, "held_out": 1, "further": 0, "max_steps": 1, "horizon": 1, "starts": 1}
+        least = {"training": 2, "validation": 1, "held_out": 1, "further": 0, "max_steps": 1, "horizon": 1, "starts": 1, "timing_batch": 1}
         for name, low in {**least, "draws": 1, "play_episodes": 1, "play_steps": 1}.items():
             if getattr(self, name) < low:
                 raise MemworldError(f"{name} must be at least {low}, got {getattr(self, name)}")
@@ -91,11 +93,12 @@ QUICK = PaperConfig(
     further=3,
     max_steps=120,
     latent_shape=(16,),
-    encoder_steps=150,
-    baseline_steps={"latent_gru": 100, "rssm_latents": 60, "rssm_pixels": 16},
-    budgets=(1 / 4,),
+    encoder_steps=100,
+    baseline_steps={"latent_gru": 60, "rssm_latents": 40, "rssm_pixels": 6},
+    budgets=(1 / 2,),
     horizon=20,
     starts=4,
+    timing_batch=8,
     sizes=(1, 2, 5, 7),
     draws=1,
     play_episodes=2,

@@ -38,6 +38,7 @@ def evaluation_config(
         dynamics=dynamics or paper_strategies(),
         modes=tuple(modes),
         seed=config.seed,
+        timing_batch=config.timing_batch,
         strips=2,
         retrievals=0,
     )
