@@ -70,8 +70,9 @@ class PaperConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = {"training": 2, "validation": 1, "held_out": 1, "further": 0, "max_steps": 1, "horizon": 1, "starts": 1, "timing_batch": 1}
-        for name, low in {**least, "draws": 1, "play_episodes": 1, "play_steps": 1}.items():
+        least = dict.fromkeys(("validation", "held_out", "max_steps", "horizon", "starts", "timing_batch"), 1)
+        least |= {"training": 2, "further": 0, "draws": 1, "play_episodes": 1, "play_steps": 1}
+        for name, low in least.items():
             if getattr(self, name) < low:
                 raise MemworldError(f"{name} must be at least {low}, got {getattr(self, name)}")
         if not all(0 < share < 1 for share in self.budgets):
