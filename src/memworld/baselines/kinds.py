@@ -79,7 +79,7 @@ KINDS: dict[str, Kind] = {
         True,
         # Prior means: eight blended futures are blurred pictures, and cost eight times as much to decode.
         RSSMConfig(samples=0),
-        BaselineTraining(steps=1200, batch_size=16, learning_rate=1e-3),
+        BaselineTraining(steps=1500, batch_size=16, learning_rate=1e-3),
         _pixels,
     ),
 }

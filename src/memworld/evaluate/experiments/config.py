@@ -56,7 +56,7 @@ class PaperConfig:
     latent_shape: tuple[int, ...] = (128,)
     encoder_steps: int = 3000
     baseline_steps: Mapping[str, int] = field(
-        default_factory=lambda: {"latent_gru": 3000, "rssm_latents": 2500, "rssm_pixels": 1200}
+        default_factory=lambda: {"latent_gru": 3000, "rssm_latents": 2500, "rssm_pixels": 1500}
     )
     budgets: tuple[float, ...] = (1 / 16, 1 / 4)
     horizon: int = 50
