@@ -180,7 +180,7 @@ def test_the_same_input_gives_the_same_bytes_also_after_a_round_trip(tmp_path: P
     read = []
     for i, result in enumerate(results):
         write_result(tmp_path / str(i), result, {})
-        stored = read_result(tmp_path / str(i), {})
+        stored = read_result(tmp_path / str(i), result.experiment, result.world, {})
         assert stored is not None
         read.append(stored)
     with matplotlib.rc_context({"axes.titlepad": 30, "grid.linestyle": ":", "svg.fonttype": "path"}):

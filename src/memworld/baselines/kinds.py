@@ -63,7 +63,7 @@ KINDS: dict[str, Kind] = {
         False,
         LatentGRUConfig(),
         BaselineTraining(steps=3000, batch_size=64, learning_rate=2e-3, precision="float32"),
-        lambda shapes, config: LatentGRU(shapes.latent_dim, shapes.action_features, config),
+        lambda shapes, config: LatentGRU(shapes.latent_dim, shapes.action_features, config, shapes.reward_std),
     ),
     "rssm_latents": Kind(
         "PlaNet's RSSM in the memory's latents",

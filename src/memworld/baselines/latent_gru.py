@@ -55,7 +55,7 @@ class _State:
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """One predicted step: mean, standard deviation (B, D); reward and the logit of termination (B,)."""
+    """One predicted step: mean and sigma (B, D); reward in units of `reward_std`, logit of termination (B,)."""
 
     mu: Tensor
     sigma: Tensor
@@ -67,14 +67,16 @@ class LatentGRU(nn.Module):
     """A GRU over latents and actions; a `Network`."""
 
     sees_pixels = False
+    reward_std: Tensor
 
-    def __init__(self, latent_dim: int, action_features: int, config: LatentGRUConfig) -> None:
+    def __init__(self, latent_dim: int, action_features: int, config: LatentGRUConfig, reward_std: float = 1.0) -> None:
         """Build the layers.
 
         Args:
             latent_dim: D, numbers in a latent, of a grid all its cells.
             action_features: F, numbers in an action's features.
             config: its shape.
+            reward_std: standard deviation of the training data's rewards, the unit in which they are learned.
         """
         super().__init__()
         self.config = config
@@ -85,6 +87,7 @@ class LatentGRU(nn.Module):
         self.change = nn.Linear(hidden, latent_dim)
         self.spread = nn.Linear(hidden, latent_dim)
         self.outcome = nn.Linear(hidden, 2)
+        self.register_buffer("reward_std", torch.tensor(float(reward_std)))
         # At first nothing is predicted to change: training starts from persistence.
         nn.init.zeros_(self.change.weight)
         nn.init.zeros_(self.change.bias)
@@ -120,7 +123,7 @@ class LatentGRU(nn.Module):
         ratio = torch.log(sigma / true_sigma)
         kl = (ratio + (true_sigma**2 + squared.detach()) / (2 * sigma**2) - 0.5).sum(2)
         spread = (kl * known).sum() / count
-        reward = torch.stack([s.reward for s in steps], 1).float() - batch.rewards[:, :length]
+        reward = torch.stack([s.reward for s in steps], 1).float() - batch.rewards[:, :length] / self.reward_std
         ended = nn.functional.binary_cross_entropy_with_logits(
             torch.stack([s.termination for s in steps], 1).float(), batch.terminations[:, :length], reduction="none"
         )
@@ -144,7 +147,7 @@ class LatentGRU(nn.Module):
             state, predicted = self._step(state, actions[:, step])
             steps.append(predicted)
         return Futures(
-            rewards=torch.stack([s.reward for s in steps], 1),
+            rewards=torch.stack([s.reward for s in steps], 1) * self.reward_std,
             termination=torch.stack([s.termination for s in steps], 1).sigmoid(),
             latents=at_mean(torch.stack([s.mu for s in steps], 1), torch.stack([s.sigma for s in steps], 1)),
         )

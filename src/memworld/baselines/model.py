@@ -30,6 +30,9 @@ from memworld.storage import KIND_KEY, make_folder, one_line, read_arrays, read_
 FORMAT = 1
 """Version of the model's files."""
 
+MEASURES = ("step", "loss", "train_loss", "seconds")
+"""What is noted at a look while a baseline is trained."""
+
 _BATCH = 128
 """Futures per pass: bounds the working memory."""
 
@@ -119,8 +122,8 @@ class TrainedBaseline:
             raise MemworldError(
                 f"{len(frames)} observations and {len(features)} action sequences: give one of either, or equal numbers"
             )
-        if past is not None and len(past) != len(frames):
-            raise MemworldError(f"a past of {len(past)} and {len(frames)} observations: give one for each")
+        if past is not None:
+            self._check(past, len(frames))
         context = self._context(frames, past)
         batch = max(len(frames), len(features))
         generator = seeded(seed)
@@ -137,6 +140,21 @@ class TrainedBaseline:
             torch.cat([p.rewards for p in parts]).clone(),
             torch.cat([p.termination for p in parts]).clone(),
         )
+
+    def _check(self, past: Past, count: int) -> None:
+        """Do nothing if a past is one of `count` futures.
+
+        Raises:
+            MemworldError: its parts are of different or wrong shapes.
+        """
+        if len(past) != count:
+            raise MemworldError(f"a past of {len(past)} and {count} observations: give one for each")
+        shapes = past.observations.shape, past.actions.shape[:2], past.known.shape
+        if shapes != ((*past.known.shape, *self.encoder.frame_shape), past.known.shape, past.known.shape):
+            raise MemworldError(
+                f"a past of frames {shapes[0]}, actions {past.actions.shape} and known {shapes[2]}: give "
+                f"(B, C, *{self.encoder.frame_shape}) frames, (B, C) actions and (B, C) known"
+            )
 
     def _imagined(self, futures: Futures, decode: bool) -> Imagined:
         """Latents of frames, or frames of latents, whichever the network does not give."""
@@ -247,7 +265,7 @@ def _history(path: Path) -> tuple[Mapping[str, float], ...]:
         return ()
     try:
         looks = read_json(log, "training run")["history"]
-        return tuple({str(name): float(value) for name, value in look.items()} for look in looks)
+        return tuple({name: float(look[name]) for name in MEASURES} for look in looks)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MemworldError(f"{log} is damaged ({type(error).__name__}): train again") from error
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from memworld.baselines.config import BaselineTraining
 from memworld.baselines.kinds import KINDS, Kind, Shapes, new_network
-from memworld.baselines.model import TrainedBaseline
+from memworld.baselines.model import MEASURES, TrainedBaseline
 from memworld.baselines.network import Batch
 from memworld.baselines.sequences import Sequences
 from memworld.datasets import EpisodeDataset
@@ -73,6 +73,7 @@ def train_baseline(
     if not isinstance(config, type(kind.config)):
         raise MemworldError(f"{name} takes a {type(kind.config).__name__}, got a {type(config).__name__}")
     _check(training, validation, encoder)
+    where = choose_device(device)
     how = replace(how, precision="bfloat16" if how.bfloat16 else "float32")
     settings = {
         "network": {"name": name, **to_json(config)},
@@ -81,14 +82,14 @@ def train_baseline(
     }
     with locked(output):
         prepare_folder(output, on_existing, "training.json", "baseline")
-        run = Run(output, "baseline", settings, how.steps, how.patience, ("loss", "train_loss", "seconds"))
+        run = Run(output, "baseline", settings, how.steps, how.patience, MEASURES[1:])
         if run.finished:
             return TrainedBaseline.open(output, encoder)
         sequences = Sequences.load(training, encoder, kind.sees_pixels, how.max_moments)
         looked_at = Sequences.load(validation, encoder, kind.sees_pixels, how.max_moments)
         shapes = _shapes(kind, training, encoder, sequences)
         network = new_network(kind, shapes, config, how.seed)
-        _run(run, network, sequences, looked_at.spread(_LOOKED_AT, config.length), config, how, device, progress)
+        _run(run, network, sequences, looked_at.spread(_LOOKED_AT, config.length), config, how, where, progress)
         model = TrainedBaseline(
             name, config, shapes, network, training.info.action_space, encoder, (*training.ids, *validation.ids)
         )
@@ -128,11 +129,10 @@ def _run(
     looked_at: Batch,
     config: Any,
     how: BaselineTraining,
-    device: str,
+    where: torch.device,
     progress: bool,
 ) -> None:
     """Train from where the run is, and leave the best weights in the network, on the CPU."""
-    where = choose_device(device)
     network.to(where)
     optimiser = torch.optim.AdamW(network.parameters(), lr=how.learning_rate, eps=1e-5, weight_decay=how.weight_decay)
     run.load(network, optimiser)

@@ -61,7 +61,7 @@ def _persistence_warnings(table: Table, horizons: Sequence[int]) -> Iterator[str
         lost, undecided = [], []
         for method, mode in table.methods:
             row = table.get(method, mode, "moving_pixel_l1_minus_persistence", horizon)
-            if method in KINDS or row is None:
+            if KINDS.get(method, "trained") != "trained" or row is None:
                 continue
             if row.value >= 0:
                 lost.append(label_of(method, mode))

@@ -47,7 +47,7 @@ def prepare(world: str, config: PaperConfig, folder: Path, progress: bool) -> La
     Raises:
         MemworldError: the world cannot run here, or a stage fails.
     """
-    times = _Times(folder / TIMES)
+    times = StageTimes(folder / TIMES)
     with times.measured("record"):
         episodes = record(
             open_world(world),
@@ -76,7 +76,7 @@ def prepare(world: str, config: PaperConfig, folder: Path, progress: bool) -> La
         memory = remember(
             parts.training, encoder, folder / "memory", seed=config.seed, on_existing="resume", progress=progress
         )
-    models, budgets, trained = _baselines(parts, encoder, config, folder, progress)
+    models, budgets, trained, left_out = _baselines(parts, encoder, config, folder, progress)
     return Laboratory(
         world=world,
         training=parts.training,
@@ -87,6 +87,7 @@ def prepare(world: str, config: PaperConfig, folder: Path, progress: bool) -> La
         models=models,
         budgets=budgets,
         seconds={**times.seconds, **trained},
+        left_out=left_out,
         config=config,
         progress=progress,
     )
@@ -108,37 +109,46 @@ def split(episodes: EpisodeDataset, config: PaperConfig) -> Parts:
 
 def _baselines(
     parts: Parts, encoder: Encoder, config: PaperConfig, folder: Path, progress: bool
-) -> tuple[dict[str, Baseline], dict[str, tuple[tuple[float, Baseline], ...]], dict[str, float]]:
-    """Every baseline at its full budget, at its smaller ones, and the seconds of training at the full one."""
+) -> tuple[dict[str, Baseline], dict[str, tuple[tuple[float, Baseline], ...]], dict[str, float], dict[str, str]]:
+    """Every baseline at its full budget, at its smaller ones, the seconds of the full one; and why one is missing."""
     models: dict[str, Baseline] = {}
     budgets: dict[str, tuple[tuple[float, Baseline], ...]] = {}
     seconds: dict[str, float] = {}
+    left_out: dict[str, str] = {}
     for name, steps in config.baseline_steps.items():
-        shorter = []
-        for taken in (*sorted(max(1, round(steps * share)) for share in config.budgets), steps):
-            how = replace(
-                KINDS[name].training,
-                steps=taken,
-                seed=config.seed,
-                validate_every=max(1, min(KINDS[name].training.validate_every, taken // 4)),
+        try:
+            *less, (seconds[name], models[name]) = _at_every_budget(
+                name, steps, parts, encoder, config, folder, progress
             )
-            model = train_baseline(
-                name,
-                parts.training,
-                parts.validation,
-                encoder,
-                folder / "baselines" / f"{name}-{taken}",
-                how=how,
-                on_existing="resume",
-                progress=progress,
-            )
-            shorter.append((model.history[-1]["seconds"], model))
-        *less, (seconds[name], models[name]) = shorter
-        budgets[name] = tuple(less)
-    return models, budgets, seconds
+            budgets[name] = tuple(less)
+        except MemworldError as error:  # the searches and the other baselines can do without it
+            left_out[name] = str(error)
+    return models, budgets, seconds, left_out
 
 
-class _Times:
+def _at_every_budget(
+    name: str, steps: int, parts: Parts, encoder: Encoder, config: PaperConfig, folder: Path, progress: bool
+) -> list[tuple[float, Baseline]]:
+    """Seconds and model of a baseline's trainings, the full one last."""
+    found: list[tuple[float, Baseline]] = []
+    usual = KINDS[name].training
+    for taken in (*sorted(max(1, round(steps * share)) for share in config.budgets), steps):
+        looks = max(1, min(usual.validate_every, taken // 4))
+        model = train_baseline(
+            name,
+            parts.training,
+            parts.validation,
+            encoder,
+            folder / "baselines" / f"{name}-{taken}",
+            how=replace(usual, steps=taken, seed=config.seed, validate_every=looks),
+            on_existing="resume",
+            progress=progress,
+        )
+        found.append((model.history[-1]["seconds"], model))
+    return found
+
+
+class StageTimes:
     """Seconds per stage, on disk, so that a resumed stage adds to what it had taken."""
 
     def __init__(self, path: Path) -> None:
@@ -151,7 +161,9 @@ class _Times:
                 self._seconds = {str(name): float(value) for name, value in stored["seconds"].items()}
                 self._finished = list(map(str, stored["finished"]))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise MemworldError(f"{path} is damaged: delete it, and stages are timed anew") from error
+                raise MemworldError(
+                    f"{path} is damaged: delete {path.parent}, and all of it is made and timed anew"
+                ) from error
 
     @property
     def seconds(self) -> Mapping[str, float]:

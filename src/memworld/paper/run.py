@@ -13,12 +13,13 @@ from memworld.evaluate.experiments.config import DOMAINS, SIZES, PaperConfig
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.result import ExperimentResult, read_result, write_result
 from memworld.evaluate.results import write_metrics
-from memworld.paper.prepare import TIMES, prepare
+from memworld.paper.prepare import TIMES, StageTimes, prepare
 from memworld.pipeline import versions
 from memworld.report.paper import Gap, claims_markdown, figures, write_claims, write_paper_report
 from memworld.storage import (
     KIND_KEY,
     OnExisting,
+    delete,
     locked,
     make_folder,
     prepare_folder,
@@ -96,7 +97,8 @@ def run_paper(
                 run.skip(world, f"it cannot run here: {'; '.join(missing[world])}")
             else:
                 run.do(world, [name for name in EXPERIMENTS if name in experiments or not experiments], again)
-        return run.report(tuple(dict.fromkeys((*DOMAINS, *worlds))))
+        before = [world for world in missing if (output / "worlds" / _folder(world)).is_dir()]
+        return run.report(tuple(dict.fromkeys((*DOMAINS, *worlds, *before))))
 
 
 def write_digest(run: PaperRun, folder: str | Path) -> None:
@@ -143,6 +145,8 @@ class _Run:
     def do(self, world: str, experiments: Sequence[str], again: bool) -> None:
         """The experiments in one world that are not finished, or all `again`."""
         todo = [name for name in experiments if again or self._finished(name, world) is None]
+        if not again:  # what is damaged is left as it is, to be looked at
+            todo = [name for name in todo if (world, name) not in self._why]
         if not todo:
             return
         try:
@@ -152,12 +156,14 @@ class _Run:
             return
         for name in todo:
             try:
-                self._run(name, laboratory)
+                self._run(name, laboratory, again)
             except MemworldError as error:
                 self.skip(world, str(error), [name])
 
-    def _run(self, name: str, laboratory: Laboratory) -> None:
+    def _run(self, name: str, laboratory: Laboratory, again: bool) -> None:
         folder = self._place(name, laboratory.world)
+        if again and folder.exists():
+            delete(folder)
         folder.mkdir(parents=True, exist_ok=True)
         result = EXPERIMENTS[name].run(laboratory, folder)
         write_result(folder, result, self._settings)
@@ -166,7 +172,11 @@ class _Run:
         return self._output / "results" / experiment / _folder(world)
 
     def _finished(self, experiment: str, world: str) -> ExperimentResult | None:
-        return read_result(self._place(experiment, world), self._settings)
+        try:
+            return read_result(self._place(experiment, world), experiment, world, self._settings)
+        except MemworldError as error:
+            self.skip(world, str(error), [experiment])
+            return None
 
     def report(self, worlds: Sequence[str]) -> PaperRun:
         """Report what is finished, in this call or before, and name what is not.
@@ -222,10 +232,7 @@ class _Run:
 
     def _facts(self, world: str) -> dict[str, str]:
         """What a world's laboratory is, in words; nothing where there is none."""
-        path = self._output / "worlds" / _folder(world) / TIMES
-        if not path.exists():
-            return {}
-        seconds = read_json(path, "timing")["seconds"]
+        seconds = StageTimes(self._output / "worlds" / _folder(world) / TIMES).seconds
         return {f"seconds of {stage}": f"{value:.1f}" for stage, value in seconds.items()}
 
 

@@ -57,14 +57,15 @@ class Run:
             return
         stored = read_json(log, "training run")
         try:
+            self.finished, self.stopped_early = bool(stored["finished"]), bool(stored["stopped_early"])
             for group, settings in self.settings.items():
                 for name, value in settings.items():
-                    if stored["settings"][group][name] != value:
+                    # What is finished is what it is, on a machine that computes in another precision too.
+                    if stored["settings"][group][name] != value and not (self.finished and name == "precision"):
                         raise MemworldError(
                             f"{self.output} was trained with {group} {name} {stored['settings'][group][name]}, asked "
                             f"now for {value}: use the same settings and episodes to resume, or --overwrite"
                         )
-            self.finished, self.stopped_early = bool(stored["finished"]), bool(stored["stopped_early"])
             if self.finished:
                 self.history = [{name: float(look[name]) for name in self._noted} for look in stored["history"]]
                 if not self.history:
@@ -136,7 +137,7 @@ class Run:
             network.load_state_dict(
                 {k.removeprefix("network."): v for k, v in arrays.items() if k.startswith("network.")}
             )
-            self.best = {k: arrays[f"best.{k}"] for k in network.state_dict()}
+            self.best = {k: arrays[f"best.{k}"].reshape(v.shape) for k, v in network.state_dict().items()}
             columns = {n: arrays[f"history.{n}"].tolist() for n in self._noted}
             self.looks_since_best = int(arrays["looks_since_best"])
             for name, tensor in _optimiser_tensors(optimiser):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from memworld.dynamics import DynamicsConfig
-from memworld.evaluate.experiments.budget import FLAT, REPETITIONS, held_out_looks, last_improvement, run
+from memworld.evaluate.experiments.budget import FLAT, REPETITIONS, last_improvement, run, validation_looks
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.result import Chart, ExperimentResult, Number
 from memworld.rollout import Imagined, Past
@@ -122,7 +122,7 @@ def test_all_methods_are_on_one_plot(result: ExperimentResult) -> None:
 
 def test_training_s_past_is_drawn_and_judged(result: ExperimentResult) -> None:
     # The training of 5 s has no past to draw.
-    assert [c.label for c in chart(result, "rssm_latents: held-out loss").curves] == [
+    assert [c.label for c in chart(result, "rssm_latents: validation loss").curves] == [
         "rssm_latents",
         "rssm_latents, 2 s",
     ]
@@ -139,7 +139,7 @@ def test_a_baseline_without_past_and_time_is_not_called_fair(lab: Laboratory) ->
 
     result = run(poor)
 
-    assert any(n.startswith("latent_gru: how its held-out loss went is not known") for n in result.notes)
+    assert any(n.startswith("latent_gru: how its validation loss went is not known") for n in result.notes)
     assert any("Not shown to be a fair chance" in n for n in result.notes)
     assert any("missing in charts over time: encoder, remember, latent_gru" in n for n in result.notes)
     assert [e.claim for e in result.evidence] == ["kl_slower"]
@@ -187,5 +187,5 @@ def test_too_few_looks_tell_nothing() -> None:
 
 
 def test_looks_without_a_time_are_left_out(lab: Laboratory) -> None:
-    assert held_out_looks(Stored(lab, 1)) == []
-    assert held_out_looks(Stored(lab, 1, [{"step": 1.0, "loss": 2.0}, *falling(1)])) == falling(1)
+    assert validation_looks(Stored(lab, 1)) == []
+    assert validation_looks(Stored(lab, 1, [{"step": 1.0, "loss": 2.0}, *falling(1)])) == falling(1)

@@ -216,7 +216,7 @@ def test_the_result_lies_on_disk_and_can_be_made_again(
     lanes: Laboratory, result: ExperimentResult, tmp_path: Path
 ) -> None:
     write_result(tmp_path / "coverage", result, {})
-    read = read_result(tmp_path / "coverage")
+    read = read_result(tmp_path / "coverage", result.experiment, result.world)
     assert read is not None
     # As text: NaN, which stands where there is no number, equals nothing.
     assert repr(replace(read, seconds=0)) == repr(replace(result, seconds=0))

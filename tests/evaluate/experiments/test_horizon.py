@@ -44,7 +44,7 @@ def test_every_method_is_in_every_table(lab: Laboratory, result: ExperimentResul
     searches = {f"{n} {m}" for n in ("rollout", "replay_l2", "replay_kl", "default") for m in ("requery", "follow")}
     for table in result.tables:
         assert {row.label for row in table.rows} == expected | searches
-        assert table.columns == tuple(f"t={h}" for h in lab.config.shown_horizons)
+        assert table.columns == tuple(f"t={h}" for h in lab.config.shown if h <= 20)
     kinds = {row.label: row.kind for row in result.tables[0].rows}
     assert (kinds["oracle"], kinds["latent_gru"], kinds["persistence"]) == ("uses the truth", "trained", "baseline")
 

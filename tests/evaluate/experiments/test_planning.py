@@ -165,7 +165,7 @@ def test_real_episodes_of_every_way(pong: tuple[Laboratory, Path, ExperimentResu
     (strip,) = result.strips
     assert strip.truth.shape == strip.rows[0][1].shape == (len(strip.horizons), 64, 64, 3)
     write_result(tmp_path, result, {})
-    read = read_result(tmp_path)
+    read = read_result(tmp_path, result.experiment, result.world)
     assert read is not None
     assert read.tables[0].columns == result.tables[0].columns
     assert read.evidence == result.evidence

@@ -58,7 +58,7 @@ def same(a: ExperimentResult, b: ExperimentResult) -> bool:
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     write_result(tmp_path / "r", WHOLE, SETTINGS)
-    found = read_result(tmp_path / "r", SETTINGS)
+    found = read_result(tmp_path / "r", "horizon", "toy/world", SETTINGS)
     assert found is not None
     assert same(found, WHOLE)
     json.loads((tmp_path / "r" / "result.json").read_text(), parse_constant=pytest.fail)
@@ -78,19 +78,19 @@ def test_any_numbers_and_words_survive(
     result = replace(WHOLE, tables=(table,), evidence=(Evidence("x", "y", tuple(finite), tuple(finite)),))
     folder = tmp_path_factory.mktemp("r")
     write_result(folder, result, SETTINGS)
-    found = read_result(folder)
+    found = read_result(folder, "horizon", "toy/world")
     assert found is not None
     assert same(found, result)
 
 
 def test_what_is_not_there_is_not_finished(tmp_path: Path) -> None:
-    assert read_result(tmp_path / "r", SETTINGS) is None
+    assert read_result(tmp_path / "r", "horizon", "toy/world", SETTINGS) is None
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     write_result(tmp_path, WHOLE, SETTINGS)
     with one_clear_error("made with other settings"):
-        read_result(tmp_path, {"starts": 3})
+        read_result(tmp_path, "horizon", "toy/world", {"starts": 3})
 
 
 def without_a_column(folder: Path) -> None:
@@ -107,6 +107,8 @@ def without_a_column(folder: Path) -> None:
         lambda f: (f / "arrays.safetensors").unlink(),
         lambda f: (f / "arrays.safetensors").write_bytes(b"0"),
         lambda f: (f / "metrics.parquet").write_bytes(b"0"),
+        lambda f: (f / "metrics.parquet").unlink(),
+        lambda f: (f / "result.json").write_text('{"memworld": "experiment", "settings": {"starts": 2}, "result": []}'),
         without_a_column,
     ],
 )
@@ -114,10 +116,17 @@ def test_damage_is_one_clear_error(tmp_path: Path, damage: Callable[[Path], obje
     write_result(tmp_path, WHOLE, SETTINGS)
     damage(tmp_path)
     with one_clear_error("result.json|arrays"):
-        read_result(tmp_path, SETTINGS)
+        read_result(tmp_path, "horizon", "toy/world", SETTINGS)
 
 
 def test_the_first_version_s_files_still_open() -> None:
-    found = read_result(Path(__file__).parents[2] / "golden" / "result-v1", SETTINGS)
+    found = read_result(Path(__file__).parents[2] / "golden" / "result-v1", "horizon", "toy/world", SETTINGS)
     assert found is not None
     assert same(found, WHOLE)
+
+
+@pytest.mark.parametrize("other", [("coverage", "toy/world"), ("horizon", "moon")])
+def test_a_result_of_something_else_is_refused(tmp_path: Path, other: tuple[str, str]) -> None:
+    write_result(tmp_path, WHOLE, SETTINGS)
+    with one_clear_error("it is of horizon in toy/world"):
+        read_result(tmp_path, *other, SETTINGS)

@@ -12,7 +12,7 @@ from memworld.datasets import EpisodeDataset
 from memworld.episodes import Episode
 from memworld.evaluate.experiments import similarity
 from memworld.evaluate.experiments.config import PaperConfig
-from memworld.evaluate.experiments.distances import nearest_between, typical_step, warping_between, warping_cost
+from memworld.evaluate.experiments.distances import nearest_between, warping_between, warping_cost
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.result import ExperimentResult, Number, read_result, write_result
 from memworld.evaluate.experiments.similarity import correlation
@@ -100,10 +100,6 @@ def test_long_courses_are_thinned_from_the_first_to_the_last_moment() -> None:
     # Far apart, the path that advances in both at once is the shortest, and every pair on it is 5000 away.
     assert warping_between([line, shifted], 2)[0, 1] == pytest.approx(5000)
     assert warping_between([line, line], 7).tolist() == [[0, 0], [0, 0]]
-
-
-def test_a_typical_step_is_the_mean_over_all_steps_of_all_episodes() -> None:
-    assert typical_step([course(0, 3, 3), course(10, 4)]) == pytest.approx((3 + 0 + 6) / 3)
 
 
 def test_heatmaps_hold_every_pair_in_typical_steps(result: ExperimentResult) -> None:
@@ -197,7 +193,7 @@ def test_the_result_lies_on_disk_and_can_be_made_again(
     lanes: Laboratory, result: ExperimentResult, tmp_path: Path
 ) -> None:
     write_result(tmp_path / "similarity", result, {})
-    read = read_result(tmp_path / "similarity")
+    read = read_result(tmp_path / "similarity", result.experiment, result.world)
     again = similarity.run(lanes)
     assert read is not None
     for other in (read, again):

@@ -9,7 +9,7 @@ import numpy as np
 from memworld.baselines import Baseline
 from memworld.evaluate.config import EvaluationConfig, paper_strategies
 from memworld.evaluate.experiments.laboratory import Laboratory
-from memworld.evaluate.experiments.measuring import as_number, at, evaluation_config, evidence, kind_of
+from memworld.evaluate.experiments.measuring import as_number, at, evaluation_config, evidence, gaps, kind_of
 from memworld.evaluate.experiments.result import (
     Cell,
     Chart,
@@ -45,7 +45,7 @@ FAIR = 100
 """A baseline that had not flattened had a fair chance with this many times the memory's build time."""
 
 FLAT = 0.01
-"""Share of its whole fall by which a loss improves at most in the last quarter of a training that has flattened."""
+"""Share of its whole fall by which a loss is at most lower after a longer training, where it has flattened."""
 
 REPETITIONS = 7
 """Times that a search is timed."""
@@ -90,7 +90,12 @@ def run(lab: Laboratory) -> ExperimentResult:
             *_histories(lab),
         ),
         evidence=(*_zero_shot(lab, evaluation), _alternating(lab, config.horizon)),
-        notes=(*_fairness(lab), *_overtaking(contenders, evaluation, drawn), *_missing(lab)),
+        notes=(
+            *gaps(lab, config.horizon),
+            *_fairness(lab),
+            *_overtaking(contenders, evaluation, drawn),
+            *_missing(lab),
+        ),
         seconds=time.perf_counter() - began,
     )
 
@@ -145,9 +150,10 @@ def _table(
     return ResultTable(
         METRICS[metric],
         "Lower is better. Seconds are counted from the episodes' arrival: building the memory, or training the "
-        "baseline, and from nothing the encoder's training too, where it is not the baseline's own. A baseline's rows "
-        "are trainings of different length. Milliseconds are per imagined step, encoding and decoding included; what "
-        "else the machine does slows all alike, so that their ratios tell more than they do.",
+        "baseline (its gradient steps alone), and from nothing the encoder's training too, where it is not the "
+        "baseline's own. A baseline's rows are trainings of different length. Milliseconds are per imagined step, "
+        "encoding and decoding included; what else the machine does slows all alike, so that their ratios tell more "
+        "than they do.",
         (
             *(f"seconds, {situation}" for situation in SITUATIONS),
             "ms per step, single",
@@ -193,7 +199,9 @@ def _zero_shot(lab: Laboratory, evaluation: Evaluation) -> tuple[Evidence, ...]:
         return ()
     search = at(evaluation.per_episode, "replay_kl", "requery", PIXELS, [10])
     trained = at(evaluation.per_episode, _less(name, 0), "", PIXELS, [10])
-    return evidence("zero_shot_time", f"t = 10, {name} after {lab.budgets[name][0][0]:.3g} s", search, trained)
+    seconds = lab.seconds.get("remember", float("nan"))
+    compared = f"t = 10, {name} after {lab.budgets[name][0][0]:.3g} s of training, memory after {seconds:.3g} s"
+    return evidence("zero_shot_time", compared, search, trained)
 
 
 def _alternating(lab: Laboratory, horizon: int) -> Evidence:
@@ -212,8 +220,8 @@ def _alternating(lab: Laboratory, horizon: int) -> Evidence:
     return Evidence("kl_slower", compared, a, b)
 
 
-def held_out_looks(model: Baseline) -> list[Mapping[str, float]]:
-    """The looks at held-out episodes while a model was trained, with `step`, `seconds` and `loss`; empty if unknown."""
+def validation_looks(model: Baseline) -> list[Mapping[str, float]]:
+    """Looks at the validation episodes during a training, with `step`, `seconds`, `loss`; empty if unknown."""
     history: Sequence[Mapping[str, float]] = getattr(model, "history", ())
     return [look for look in history if {"step", "seconds", "loss"} <= set(look)]
 
@@ -233,44 +241,58 @@ def last_improvement(looks: Sequence[Mapping[str, float]]) -> float | None:
 
 
 def _histories(lab: Laboratory) -> Iterator[Chart]:
-    """Held-out loss against training time, a chart a baseline, with all its trainings."""
+    """Validation loss against training time, a chart a baseline, with all its trainings."""
     trainings = _trainings(lab)
     for name in lab.models:
         curves = []
         for training in [name, *(_less(name, i) for i in range(len(lab.budgets.get(name, ()))))]:
             seconds, model = trainings[training]
-            if looks := held_out_looks(model):
+            if looks := validation_looks(model):
                 label = name if training == name else f"{name}, {seconds:.3g} s"
                 curves.append(
                     Curve(label, tuple(look["seconds"] for look in looks), tuple(look["loss"] for look in looks))
                 )
         if curves:
-            yield Chart(f"{name}: held-out loss", "seconds of training", "loss", tuple(curves))
+            yield Chart(f"{name}: validation loss", "seconds of training", "loss", tuple(curves))
+
+
+def gained_by_more(looks: Sequence[Mapping[str, float]], less: Sequence[Mapping[str, float]]) -> float | None:
+    """What a longer training gained over a shorter one, as a share of its loss's whole fall; None if not known.
+
+    A single training cannot tell that it has flattened: its learning rate falls, and any loss does so in the end.
+    """
+    if not looks or not less:
+        return None
+    best, shorter = (min(look["loss"] for look in each) for each in (looks, less))
+    fall = looks[0]["loss"] - best
+    return max(0.0, (shorter - best) / fall) if fall > 0 else 0.0
 
 
 def _fairness(lab: Laboratory) -> Iterator[str]:
     """Whether every baseline had a fair chance, in words."""
     remember = lab.seconds.get("remember", float("nan"))
     for name, model in lab.models.items():
-        seconds, looks = lab.seconds.get(name, float("nan")), held_out_looks(model)
+        seconds, looks = lab.seconds.get(name, float("nan")), validation_looks(model)
         times = seconds / remember if remember > 0 else float("nan")
         share = last_improvement(looks) if looks else None
+        less = lab.budgets.get(name, ())
+        gained = gained_by_more(looks, validation_looks(less[-1][1])) if less else None
         if share is None:
-            flat = "how its held-out loss went is not known"
+            flat = "how its validation loss went is not known"
         else:
-            best, state = min(look["loss"] for look in looks), "had flattened"
-            if share > FLAT:
-                state = "had not flattened when the budget ended"
+            best = min(look["loss"] for look in looks)
             flat = (
-                f"its held-out loss fell from {looks[0]['loss']:.4g} to {best:.4g} and {state} "
-                f"({share:.1%} of the fall came in the last quarter)"
+                f"its validation loss fell from {looks[0]['loss']:.4g} to {best:.4g}, {share:.1%} of that in the last "
+                "quarter of its steps"
             )
+        if gained is not None:
+            flat += f", and {gained:.1%} of it is what it has over a training of {less[-1][0]:.3g} s"
         if np.isfinite(times):
             enough = "at least" if times >= FAIR else "below"
             spent = f"{seconds:.3g} s of training are {times:,.0f} times the memory's {remember:.2g} s, {enough} {FAIR}"
         else:
             spent = "its training time beside the memory's is not known"
-        fair = (share is not None and share <= FLAT) or times >= FAIR
+        fair = (gained is not None and gained <= FLAT) or times >= FAIR
         yield f"{name}: {flat}; {spent}. {'A fair chance.' if fair else 'Not shown to be a fair chance.'}"
 
 

@@ -23,6 +23,7 @@ from memworld.evaluate.experiments.measuring import (
     curve,
     evaluation_config,
     evidence,
+    gaps,
     methods_of,
     windows_of,
 )
@@ -80,7 +81,7 @@ def run(lab: Laboratory) -> ExperimentResult:
         charts=(_error_chart(gathered), _short_chart(gathered)),
         strips=gathered.strips,
         evidence=_evidence(gathered),
-        notes=tuple(_notes(gathered)),
+        notes=(*gaps(lab, config.horizon), *_notes(gathered)),
         seconds=time.perf_counter() - began,
     )
 

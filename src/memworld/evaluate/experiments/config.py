@@ -78,11 +78,6 @@ class PaperConfig:
         if not all(0 < share < 1 for share in self.budgets):
             raise MemworldError(f"budgets must be shares between 0 and 1, got {self.budgets}")
 
-    @property
-    def shown_horizons(self) -> tuple[int, ...]:
-        """The shown steps that lie within the horizon."""
-        return tuple(h for h in self.shown if h <= self.horizon) or (self.horizon,)
-
 
 FULL = PaperConfig()
 """The paper's sizes."""

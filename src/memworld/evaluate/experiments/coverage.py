@@ -28,7 +28,7 @@ from memworld.evaluate.experiments.coverage_findings import (
 )
 from memworld.evaluate.experiments.distances import Cover, choose_greedily, evenly
 from memworld.evaluate.experiments.laboratory import Laboratory
-from memworld.evaluate.experiments.measuring import MEAN_OVER, evaluation_config, windows_of
+from memworld.evaluate.experiments.measuring import MEAN_OVER, evaluation_config, gaps, windows_of
 from memworld.evaluate.experiments.result import ExperimentResult
 from memworld.evaluate.metrics import latent_kl, median_picture, moving_pixel_l1
 from memworld.evaluate.protocol import all_methods, check_unseen
@@ -71,7 +71,7 @@ def run(lab: Laboratory) -> ExperimentResult:
         ),
         charts=findings.charts(),
         evidence=findings.evidence(),
-        notes=(*notes, *_setting(lab, cover, config), *findings.sentences()),
+        notes=(*notes, *gaps(lab, config.horizon), *_setting(lab, cover, config), *findings.sentences()),
         seconds=time.perf_counter() - began,
     )
 

@@ -18,6 +18,7 @@ from memworld.evaluate.experiments.measuring import (
     curve,
     evaluation_config,
     evidence,
+    gaps,
     kind_of,
     methods_of,
     numbers,
@@ -71,7 +72,7 @@ def run(lab: Laboratory) -> ExperimentResult:
         tables=(*tables, _growth(parts, seed), _coherence(parts, shown, seed)),
         charts=(_drift_chart(parts, seed), *_story_charts(parts, seed)),
         evidence=_evidence(parts, shown),
-        notes=tuple(_notes(lab, parts, shown, seed)),
+        notes=(*gaps(lab, config.horizon), *_notes(lab, parts, shown, seed)),
         seconds=time.perf_counter() - began,
     )
 

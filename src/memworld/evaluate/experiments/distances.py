@@ -174,11 +174,6 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(scipy.stats.spearmanr(a, b).statistic)
 
 
-def typical_step(episodes: Sequence[Tensor]) -> float:
-    """The mean distance from one moment to the next within the episodes, (N_e, D) each: a unit for distances."""
-    return float(torch.cat([(e[1:] - e[:-1]).double().norm(dim=1) for e in episodes]).mean())
-
-
 def evenly(count: int, most: int) -> np.ndarray:
     """At most `most` of `count` places, evenly spaced, the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from memworld.evaluate.experiments.laboratory import Laboratory
-from memworld.evaluate.experiments.measuring import curve, evaluation_config, evidence, kind_of, numbers, windows_of
+from memworld.evaluate.experiments.measuring import (
+    curve,
+    evaluation_config,
+    evidence,
+    gaps,
+    kind_of,
+    numbers,
+    windows_of,
+)
 from memworld.evaluate.experiments.result import (
     Cell,
     Chart,
@@ -98,7 +106,7 @@ def run(lab: Laboratory) -> ExperimentResult:
         charts=(_disagreement_chart(gathered), *(_share_chart(gathered, name) for name in SIGNATURES)),
         strips=tuple(strip for _, strip in gathered.worst.values()),
         evidence=_evidence(gathered),
-        notes=tuple(_notes(gathered, limits, told)),
+        notes=(*gaps(lab, min(LONGEST, lab.config.horizon)), *_notes(gathered, limits, told)),
         seconds=time.perf_counter() - began,
     )
 

@@ -11,6 +11,7 @@ from memworld.evaluate.experiments.measuring import (
     at,
     evaluation_config,
     evidence,
+    gaps,
     metric_chart,
     metric_table,
 )
@@ -53,7 +54,7 @@ def run(lab: Laboratory) -> ExperimentResult:
         strips=evaluation.strips,
         evidence=_evidence(lab.world, evaluation),
         metrics=table.rows,
-        notes=evaluation.warnings,
+        notes=(*gaps(lab, config.horizon), *evaluation.warnings),
         seconds=time.perf_counter() - began,
     )
 

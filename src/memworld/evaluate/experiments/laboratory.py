@@ -21,10 +21,11 @@ class Laboratory:
         further: more episodes of the same kind; neither encoder nor baselines have seen them.
         encoder: the memory's encoder.
         memory: what is searched.
-        models: the trained baselines by name; one that could not be trained is missing.
+        models: the trained baselines by name; one that could not be trained is in `left_out`.
         budgets: the same baselines trained for less: by name, (seconds of training, model), fewest first.
         seconds: what each stage of the preparation took: `record`, `encoder`, `remember`, and the
             training of each of `models` under its name.
+        left_out: baselines that could not be trained, and why.
         config: the sizes.
         progress: whether to show progress bars.
     """
@@ -38,5 +39,6 @@ class Laboratory:
     models: Mapping[str, Baseline]
     budgets: Mapping[str, tuple[tuple[float, Baseline], ...]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
     config: PaperConfig = field(default_factory=PaperConfig)
     progress: bool = False

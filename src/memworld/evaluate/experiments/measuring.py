@@ -65,6 +65,15 @@ def number(per_episode: np.ndarray, seed: int) -> Number:
     return Number(float(mean), float(low), float(high))
 
 
+def gaps(lab: Laboratory, horizon: int) -> tuple[str, ...]:
+    """What is missing in an experiment, in words: baselines that could not be trained, episodes that are too short."""
+    missing = [f"{name} is missing: {why}." for name, why in lab.left_out.items()]
+    short = len(lab.held_out) - len(episodes_of(lab.held_out, horizon))
+    if short:
+        missing.append(f"{short} held-out episodes of fewer than {horizon} steps are left out.")
+    return tuple(missing)
+
+
 def numbers(per_episode: np.ndarray, seed: int) -> tuple[Number, ...]:
     """(E, C) numbers, one row per held-out episode, to C means with their intervals, resampled together."""
     sides = interval(np.asarray(per_episode, np.float64), seed)

@@ -209,11 +209,18 @@ def _read(path: Path, settings: Mapping[str, Any]) -> list[Outcome]:
     try:
         if stored["settings"] != settings:
             return []
-        outcomes = [Outcome(**{**plain, "cumulated": tuple(plain["cumulated"])}) for plain in stored["outcomes"]]
-        for outcome in outcomes:
-            np.array([outcome.gained, outcome.steps, outcome.seconds, *outcome.cumulated], np.float64)
+        outcomes = [_outcome(plain) for plain in stored["outcomes"]]
+        if any(len(outcome.cumulated) != len(marks(settings["steps"])) for outcome in outcomes):
+            raise ValueError("an episode has too few marks")
     except (KeyError, TypeError, ValueError) as error:
         raise MemworldError(
             f"{path} is damaged ({one_line(error)}): delete it, and its episodes are played anew"
         ) from error
     return outcomes
+
+
+def _outcome(plain: Mapping[str, Any]) -> Outcome:
+    """One outcome from its plain values."""
+    unanimous, support = (None if plain[name] is None else float(plain[name]) for name in ("unanimous", "support"))
+    cumulated = tuple(map(float, plain["cumulated"]))
+    return Outcome(float(plain["gained"]), cumulated, int(plain["steps"]), float(plain["seconds"]), unanimous, support)

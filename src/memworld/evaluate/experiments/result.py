@@ -192,26 +192,35 @@ def write_result(folder: Path, result: ExperimentResult, settings: Mapping[str, 
     ]
     if result.metrics:
         write_metrics(folder / "metrics.parquet", result.metrics)
-    write_json(folder / "result.json", {KIND_KEY: KIND, "settings": dict(settings), "result": _without_nan(plain)})
+    write_json(
+        folder / "result.json",
+        {KIND_KEY: KIND, "settings": dict(settings), "metrics": bool(result.metrics), "result": _without_nan(plain)},
+    )
 
 
-def read_result(folder: Path, settings: Mapping[str, Any] | None = None) -> ExperimentResult | None:
+def read_result(
+    folder: Path, experiment: str, world: str, settings: Mapping[str, Any] | None = None
+) -> ExperimentResult | None:
     """Read what `write_result` wrote; None if it is not there.
 
     Raises:
-        MemworldError: it was made with other settings, or is damaged.
+        MemworldError: it is of another experiment or world, was made with other settings, or is damaged.
     """
     path = folder / "result.json"
     if not path.exists():
         return None
     stored = read_json(path, KIND)
-    if settings is not None and stored.get("settings") != dict(settings):
-        raise MemworldError(f"{path} was made with other settings: name another folder, or use --overwrite")
     metrics = folder / "metrics.parquet"
     try:
+        if settings is not None and stored["settings"] != dict(settings):
+            raise MemworldError(f"{path} was made with other settings: name another folder, or use --overwrite")
+        if (stored["result"]["experiment"], stored["result"]["world"]) != (experiment, world):
+            raise ValueError(f"it is of {stored['result']['experiment']} in {stored['result']['world']}")
+        if stored["metrics"] != metrics.exists():
+            raise ValueError("metrics.parquet is missing or another's")
         parsed = _parse(stored["result"], read_arrays(folder / "arrays.safetensors", "arrays of a result"))
         return replace(parsed, metrics=tuple(read_metrics(metrics)) if metrics.exists() else ())
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
+    except (AssertionError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         if isinstance(error, MemworldError):
             raise
         raise MemworldError(
@@ -257,6 +266,8 @@ def _curve(plain: Mapping[str, Any]) -> Curve:
 def _strip(plain: Mapping[str, Any], number: int, arrays: Mapping[str, np.ndarray]) -> Strip:
     rows = tuple((label, arrays[f"strip.{number}.row.{j}"]) for j, label in enumerate(plain["labels"]))
     start, truth = arrays[f"strip.{number}.start"], arrays[f"strip.{number}.truth"]
+    if not all(len(frames) == len(plain["horizons"]) for frames in (truth, *(frames for _, frames in rows))):
+        raise ValueError("a strip has as many frames as steps")
     return Strip(plain["episode"], int(plain["start"]), tuple(plain["horizons"]), start, truth, rows)
 
 

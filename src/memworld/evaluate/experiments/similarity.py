@@ -14,9 +14,9 @@ from memworld.evaluate.experiments.distances import (
     nearest_between,
     nearest_distances,
     rank_correlation,
-    typical_step,
     warping_between,
 )
+from memworld.evaluate.experiments.error_parts import typical_step
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.measuring import evaluation_config, kind_of, methods_of, number, windows_of
 from memworld.evaluate.experiments.result import Cell, ExperimentResult, Heatmap, Number, ResultTable, Row
@@ -48,7 +48,7 @@ def run(lab: Laboratory) -> ExperimentResult:
     held_out = [lab.held_out.ids[place] for place in places]
     remembered = [episode.latents.mu for episode in lab.memory.episodes]
     unseen = [lab.encoder.encode(lab.held_out[place].observations)[0] for place in places]
-    unit = typical_step(remembered)
+    unit = typical_step(lab.memory.rows)
     nearest = nearest_between([*remembered, *unseen]) / unit
     aligned = warping_between([*remembered, *unseen], MOST) / unit
     known = len(remembered)
