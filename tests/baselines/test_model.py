@@ -80,6 +80,11 @@ def test_frames_are_the_samples_decoded(model: TrainedBaseline) -> None:
         ({"observations": EPISODE.observations[:0]}, "frames must be uint8"),
         ({"observations": EPISODE.observations[:3], "actions": np.tile(ACTIONS, (2, 1))}, "3 observations and 2"),
         ({"past": past_of(EPISODE, np.array([3, 4]), 2)}, "a past of 2 and 1 observations"),
+        (
+            {"past": Past(EPISODE.observations[None, :2, :4], ACTIONS[None, :2], np.ones((1, 2), bool))},
+            "a past of frames",
+        ),
+        ({"past": Past(EPISODE.observations[None, :3], ACTIONS[None, :1], np.ones((1, 3), bool))}, "a past of frames"),
     ],
 )
 def test_what_cannot_be_imagined(model: TrainedBaseline, change: dict[str, Any], message: str) -> None:
@@ -111,6 +116,7 @@ def described(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]
         (lambda f: (f / "model.safetensors").unlink(), "model.safetensors"),
         (lambda f: (f / "model.json").write_text("{"), "model.json"),
         (lambda f: (f / "training.json").write_text('{"history": [3]}'), "training.json is damaged"),
+        (lambda f: (f / "training.json").write_text('{"history": [{"step": 1}]}'), "training.json is damaged"),
         (described(lambda d: d.update(format=99)), "update memworld"),
         (described(lambda d: d.update(name="other")), "update memworld"),
         (described(lambda d: d.update(encoder="0" * 64)), "trained with encoder"),

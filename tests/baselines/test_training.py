@@ -15,7 +15,9 @@ from memworld.baselines.kinds import KINDS
 from memworld.baselines.latent_gru import LatentGRUConfig
 from memworld.baselines.model import TrainedBaseline
 from memworld.baselines.training import train_baseline
-from memworld.storage import read_json
+from memworld.datasets import EpisodeDataset
+from memworld.storage import read_arrays, read_json, write_arrays
+from memworld.training.settings import Precision
 from tests.baselines.toys import ENCODER, HELD_OUT, SHORT, TINY, TRAINING, VALIDATION, train
 from tests.encoders.toys import interrupt_at
 from tests.helpers import PixelEncoder, make_dataset, one_clear_error
@@ -167,3 +169,45 @@ def test_a_run_of_other_settings_is_not_resumed(
 def test_settings_that_mean_nothing(settings: dict[str, Any]) -> None:
     with one_clear_error(next(iter(settings))):
         BaselineTraining(**settings)
+
+
+def test_what_is_finished_opens_where_another_precision_is_usual(
+    short_run: tuple[TrainedBaseline, Path], tmp_path: Path
+) -> None:
+    other: Precision = "float32" if SHORT.bfloat16 else "bfloat16"
+    model = train(short_run[1], replace(SHORT, precision=other), on_existing="resume")
+    assert model.history == short_run[0].history
+
+
+def test_a_device_that_is_not_there_leaves_no_folder(tmp_path: Path) -> None:
+    with one_clear_error("abacus"):
+        train(tmp_path / "model", device="abacus")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_checkpoint_whose_best_weights_have_another_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, training, "_gradient_step", 8)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "model")
+    path = tmp_path / "model" / "checkpoint.safetensors"
+    arrays = {name: np.array(array) for name, array in read_arrays(path, "checkpoint").items()}
+    name = next(name for name in arrays if name.startswith("best.") and arrays[name].ndim == 2)
+    write_arrays(path, {**arrays, name: arrays[name][:-1]})
+    with one_clear_error("does not fit these settings"):
+        train(tmp_path / "model", on_existing="resume")
+
+
+def test_rewards_of_any_size_are_learned_alike(tmp_path: Path) -> None:
+    """The unit of the rewards changes the rewards imagined, and nothing else."""
+    large = EpisodeDataset.from_episodes(
+        TRAINING.info, [replace(episode, rewards=1000 * episode.rewards) for episode in TRAINING]
+    )
+    models = [
+        train_baseline("latent_gru", part, VALIDATION, ENCODER, tmp_path / str(i), TINY, SHORT)
+        for i, part in enumerate((TRAINING, large))
+    ]
+    small, big = (m.imagine(HELD_OUT[0].observations[3], HELD_OUT[0].actions[3:8]) for m in models)
+    # Validation rewards differ in unit, so that other weights may be kept; the last look's are alike.
+    torch.testing.assert_close(small.latents.mu, big.latents.mu, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(1000 * small.rewards, big.rewards, rtol=1e-1, atol=30.0)

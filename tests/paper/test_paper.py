@@ -6,13 +6,14 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from memworld.cli import app
-from memworld.evaluate.experiments import EXPERIMENTS, horizon
+from memworld.evaluate.experiments import EXPERIMENTS, horizon, playing
 from memworld.evaluate.experiments.claims import CLAIMS
 from memworld.evaluate.experiments.config import DOMAINS, QUICK, PaperConfig
 from memworld.evaluate.experiments.result import ExperimentResult
@@ -137,6 +138,60 @@ def test_a_failing_experiment_is_a_gap_and_the_others_go_on(done: tuple[PaperRun
     (output / "worlds" / WORLD / "memory" / "memory.json").write_text("{")
     with one_clear_error("nothing to report .*memory.json"):
         run_paper(output, worlds=[WORLD], config=TINY)
+
+
+def test_a_damaged_result_is_a_gap_and_stays_to_be_looked_at(done: tuple[PaperRun, Path], tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    shutil.copytree(done[1], output)
+    damaged = output / "results" / "similarity" / WORLD / "result.json"
+    damaged.write_text("{")
+    result = run_paper(output, worlds=[WORLD], config=TINY)
+    assert [gap.experiment for gap in result.gaps if gap.world == WORLD] == ["similarity"]
+    assert len(result.results) == len(EXPERIMENTS) - 1
+    assert damaged.read_text() == "{"
+    again = run_paper(output, worlds=[WORLD], experiments=["similarity"], again=True, config=TINY)
+    assert len(again.results) == len(EXPERIMENTS)
+
+
+def test_a_baseline_that_cannot_be_trained_is_named_and_the_rest_goes_on(
+    done: tuple[PaperRun, Path], tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    shutil.copytree(done[1], output)
+    (output / "worlds" / WORLD / "baselines" / "latent_gru-4" / "model.json").write_text("{")
+    result = run_paper(output, worlds=[WORLD], experiments=["conditioning"], again=True, config=TINY)
+    found = next(r for r in result.results if r.experiment == "conditioning")
+    assert any(note.startswith("latent_gru is missing: ") for note in found.notes)
+    labels = {row.label for row in found.tables[0].rows}
+    assert "latent_gru" not in labels
+    assert {"rssm_latents", "rssm_pixels", "persistence"} <= labels
+
+
+def test_playing_again_plays(done: tuple[PaperRun, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "run"
+    shutil.copytree(done[1], output)
+    played: list[str] = []
+    real = playing.play
+
+    def noted(env: Any, world: Any, way: str, *rest: Any, **more: Any) -> Any:
+        played.append(way)
+        return real(env, world, way, *rest, **more)
+
+    monkeypatch.setattr(playing, "play", noted)
+    run_paper(output, worlds=[WORLD], experiments=["planning"], again=True, config=TINY)
+    assert {"random", "demonstrator", "replay_kl"} <= set(played)
+
+
+def test_worlds_of_earlier_calls_stay_in_the_report(done: tuple[PaperRun, Path], tmp_path: Path) -> None:
+    """Also those that are none of the paper's own."""
+    output = tmp_path / "run"
+    shutil.copytree(done[1], output)
+    for kind in ("worlds", "results/similarity"):
+        shutil.copytree(output / kind / WORLD, output / kind / "pong")
+    path = output / "results" / "similarity" / "pong" / "result.json"
+    path.write_text(path.read_text().replace(f'"world": "{WORLD}"', '"world": "pong"'))
+    result = run_paper(output, worlds=[WORLD], config=TINY)
+    assert ("similarity", "pong") in {(r.experiment, r.world) for r in result.results}
 
 
 def test_parts_of_a_recording_share_no_episode() -> None:

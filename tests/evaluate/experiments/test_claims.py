@@ -102,3 +102,30 @@ def test_intervals_are_as_wide_as_those_of_the_tables(seed: int) -> None:
     width = high - low
     assert found.low == pytest.approx(float(low), abs=0.1 * width)
     assert found.high == pytest.approx(float(high), abs=0.1 * width)
+
+
+def test_worlds_are_drawn_apart_so_that_the_order_of_episodes_says_nothing() -> None:
+    """Drawn together, a world and its mirror image would cancel in every resample."""
+    a = np.array([0.2, 1.7, 0.4, 1.5, 0.7, 1.2, 0.9, 1.1])
+    b = np.ones(8)
+    mirrored = 2 * a.mean() - a
+    together = judged(RATIO, one=(a, b), other=(mirrored, b)).overall
+    shuffled = judged(RATIO, one=(a, b), other=(mirrored[::-1].copy(), b)).overall
+    for found in (together, shuffled):
+        assert found.low < 0.9
+        assert found.high > 1.02
+        assert found.verdict == "undecided"
+
+
+def test_only_episodes_with_both_numbers_count() -> None:
+    a = np.where(np.arange(8) < 3, 0.1, np.nan)
+    found = judged(RATIO, one=(a, EIGHT)).overall
+    assert (found.episodes, found.verdict) == (3, "undecided")
+
+
+def test_a_world_without_numbers_does_not_silence_the_others() -> None:
+    found = judged(RATIO, blank=(np.full(8, np.nan), EIGHT), told=(0.3 * EIGHT, EIGHT))
+    assert found.overall.value == pytest.approx(0.3)
+    assert found.overall.verdict == "holds"
+    assert [w.verdict for w in found.worlds] == ["undecided", "holds"]
+    assert judged(RATIO, blank=(np.full(8, np.nan), EIGHT)).overall.verdict == "undecided"
