@@ -177,9 +177,24 @@ def test_playing_again_plays(done: tuple[PaperRun, Path], tmp_path: Path, monkey
         played.append(way)
         return real(env, world, way, *rest, **more)
 
+    def interrupted(env: Any, world: Any, way: str, *rest: Any, **more: Any) -> Any:
+        if way == "constant":
+            raise KeyboardInterrupt
+        return noted(env, world, way, *rest, **more)
+
+    again: dict[str, Any] = {"worlds": [WORLD], "experiments": ["planning"], "again": True, "config": TINY}
+    monkeypatch.setattr(playing, "play", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_paper(output, **again)
+    assert played == ["random", "demonstrator"]
+    # What was found before is still there, and the redoing goes on where it stopped.
+    assert "planning" in {r.experiment for r in run_paper(output, worlds=[WORLD], config=TINY).results}
+    played.clear()
     monkeypatch.setattr(playing, "play", noted)
-    run_paper(output, worlds=[WORLD], experiments=["planning"], again=True, config=TINY)
-    assert {"random", "demonstrator", "replay_kl"} <= set(played)
+    run_paper(output, **again)
+    assert "random" not in played
+    assert {"constant", "replay_kl"} <= set(played)
+    assert not list(output.glob("results/*/*.again"))
 
 
 def test_worlds_of_earlier_calls_stay_in_the_report(done: tuple[PaperRun, Path], tmp_path: Path) -> None:

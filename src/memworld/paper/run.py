@@ -162,11 +162,13 @@ class _Run:
 
     def _run(self, name: str, laboratory: Laboratory, again: bool) -> None:
         folder = self._place(name, laboratory.world)
-        if again and folder.exists():
+        # What was found before stays until there is something in its place.
+        work = folder.with_name(f"{folder.name}.again") if again and folder.exists() else folder
+        work.mkdir(parents=True, exist_ok=True)
+        write_result(work, EXPERIMENTS[name].run(laboratory, work), self._settings)
+        if work != folder:
             delete(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        result = EXPERIMENTS[name].run(laboratory, folder)
-        write_result(folder, result, self._settings)
+            work.rename(folder)
 
     def _place(self, experiment: str, world: str) -> Path:
         return self._output / "results" / experiment / _folder(world)
