@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from memworld.dynamics import DynamicsConfig
-from memworld.evaluate.experiments.budget import FLAT, REPETITIONS, last_improvement, run, validation_looks
+from memworld.evaluate.experiments.budget import REPETITIONS, run
+from memworld.evaluate.experiments.fairness import FLAT, gained_by_more, last_improvement, validation_looks
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.result import Chart, ExperimentResult, Number
 from memworld.rollout import Imagined, Past
@@ -51,7 +52,7 @@ def lab() -> Laboratory:
     return replace(
         lab,
         models={"rssm_latents": Stored(lab, 1, flat), "rssm_pixels": Stored(lab, 2, steep)},
-        budgets={"rssm_latents": ((2.0, Stored(lab, 1, steep, blind=True)), (5.0, Stored(lab, 10)))},
+        budgets={"rssm_latents": ((2.0, Stored(lab, 1, steep, blind=True)), (5.0, Stored(lab, 10, falling(5, 1.02))))},
         seconds={"encoder": 30.0, "remember": 0.5, "rssm_latents": 40.0, "rssm_pixels": 60.0},
     )
 
@@ -121,16 +122,18 @@ def test_all_methods_are_on_one_plot(result: ExperimentResult) -> None:
 
 
 def test_training_s_past_is_drawn_and_judged(result: ExperimentResult) -> None:
-    # The training of 5 s has no past to draw.
     assert [c.label for c in chart(result, "rssm_latents: validation loss").curves] == [
         "rssm_latents",
         "rssm_latents, 2 s",
+        "rssm_latents, 5 s",
     ]
     latents = next(n for n in result.notes if n.startswith("rssm_latents:"))
     pixels = next(n for n in result.notes if n.startswith("rssm_pixels:"))
-    assert "fell from 5 to 1 and had flattened" in latents
+    assert (
+        "fell from 5 to 1, 0.0% of that in the last quarter of its steps, and 0.5% of it is what it has over" in latents
+    )
     assert "40 s of training are 80 times the memory's 0.5 s, below 100. A fair chance." in latents
-    assert "had not flattened when the budget ended (25.0% of the fall" in pixels
+    assert "fell from 5 to 1, 25.0% of that in the last quarter" in pixels
     assert "120 times the memory's 0.5 s, at least 100. A fair chance." in pixels
 
 
@@ -179,6 +182,14 @@ def test_the_last_improvement_is_a_share_whatever_the_unit(losses: list[float], 
     later = last_improvement(falling(*losses, *[max(losses)] * (len(losses) + 1)))
     assert later is not None
     assert later <= FLAT
+
+
+def test_what_a_longer_training_gained() -> None:
+    assert gained_by_more(falling(5, 2, 1), falling(5, 3)) == pytest.approx((3 - 1) / (5 - 1))
+    assert gained_by_more(falling(5, 2, 1), falling(5, 0.5)) == 0
+    assert gained_by_more(falling(1, 2), falling(1, 2)) == 0
+    assert gained_by_more(falling(5, 1), []) is None
+    assert gained_by_more([], falling(5, 1)) is None
 
 
 def test_too_few_looks_tell_nothing() -> None:
