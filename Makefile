@@ -3,13 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 SYSTEM := supertuxkart-data libegl1 libgl1 libglib2.0-0 minetest xvfb libgl1-mesa-dri
 
-.PHONY: demo test check system worlds paper paper-quick recorded bench bench-quick bench-gpu bench-encoder bench-memory clean
+.PHONY: demo test check system worlds paper paper-quick better recorded bench bench-quick bench-gpu bench-encoder bench-encoders bench-memory clean
 
 demo: .venv/installed  ## the main job: record, train, remember, imagine, evaluate, report
 	$(BIN)/memworld demo
 
+# Minetest runs in real time, so that its tests have the machine to themselves.
 test: .venv/installed  ## all tests
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --ignore tests/worlds/test_minetest.py
+	$(BIN)/pytest tests/worlds/test_minetest.py
 
 check: .venv/installed  ## formatter, linter, type checker
 	$(BIN)/ruff format --check .
@@ -29,6 +31,9 @@ paper: .venv/installed  ## every experiment of the paper at its full size (about
 paper-quick: .venv/installed  ## the same, tiny: only shows that everything works
 	$(BIN)/memworld paper --quick --output runs/paper-quick $(PAPER)
 
+better: .venv/installed  ## the library's own dynamics beside everything else (hours; stop and start as you like)
+	$(BIN)/memworld better --full --seed 1 $(BETTER)
+
 recorded: .venv/installed  ## make the small recordings that tests read
 	$(BIN)/python -m tests.recorded.make
 
@@ -46,6 +51,10 @@ runs:
 
 bench-encoder: .venv/installed  ## how fast the encoder is
 	$(BIN)/python benchmarks/encoder_speed.py
+
+bench-encoders: .venv/installed  ## which latents suit neighbours, at equal training time (after `make better`; 2 hours)
+	$(BIN)/python benchmarks/encoders.py runs/better/worlds/supertuxkart-lighthouse/episodes \
+	    runs/better/worlds/space_invaders/episodes
 
 bench-memory: .venv/installed  ## peak memory of converting and encoding 100,000 frames
 	$(BIN)/python benchmarks/bounded_memory.py

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from memworld.aggregate import RULES, Successors, as_changes
+from memworld.aggregate import RIDGE, RULES, Successors, as_changes
 from memworld.gaussian import SIGMA_FLOOR, Latents
 
 
@@ -13,7 +13,8 @@ def successors(found: list[list[bool]] | None = None, seed: int = 0) -> Successo
     sigma = torch.from_numpy(rng.uniform(0.1, 1, (2, 4, 3)).astype(np.float32))
     distances = torch.from_numpy(np.sort(rng.uniform(0, 5, (2, 4)), 1))
     mask = torch.tensor(found if found is not None else [[True] * 4] * 2)
-    return Successors(Latents(mu, sigma, z), distances.masked_fill(~mask, torch.inf), mask)
+    differences = torch.from_numpy(rng.normal(size=(2, 4, 2)).astype(np.float32))
+    return Successors(Latents(mu, sigma, z), distances.masked_fill(~mask, torch.inf), mask, differences)
 
 
 def generator() -> torch.Generator:
@@ -37,7 +38,9 @@ def test_rows_that_were_not_found_have_no_say(rule: str) -> None:
     noise = torch.where(given.found[..., None], 0.0, 1e3)
     moved = Latents(given.latents.mu + noise, given.latents.sigma + noise, given.latents.z + noise)
     first = RULES[rule](given, generator()).latents
-    other = RULES[rule](Successors(moved, given.costs, given.found), generator()).latents
+    assert given.differences is not None
+    apart = given.differences + noise
+    other = RULES[rule](Successors(moved, given.costs, given.found, apart), generator()).latents
     torch.testing.assert_close(first.z, other.z)
     torch.testing.assert_close(first.sigma, other.sigma)
 
@@ -114,3 +117,51 @@ def test_changes_start_from_the_current_latent() -> None:
     torch.testing.assert_close(moved.mu, 10 + change)
     torch.testing.assert_close(moved.z, 20 + change)
     torch.testing.assert_close(moved.sigma, given.latents.sigma)
+
+
+def local(inputs: torch.Tensor, outputs: torch.Tensor, found: torch.Tensor | None = None) -> Successors:
+    """Rows at equal distances whose own spread is small."""
+    found = torch.ones(outputs.shape[:2], dtype=torch.bool) if found is None else found
+    latents = Latents(outputs, torch.full_like(outputs, 1e-4), outputs)
+    return Successors(latents, torch.ones(outputs.shape[:2], dtype=torch.float64), found, inputs)
+
+
+def test_local_linear_reads_a_linear_law_where_nothing_differs() -> None:
+    rng = torch.Generator().manual_seed(0)
+    inputs = torch.randn(3, 40, 4, generator=rng) + 1  # none of the rows is where the query is
+    law, level = torch.randn(4, 2, generator=rng), torch.randn(3, 1, 2, generator=rng)
+    said = RULES["local_linear"](local(inputs, level + inputs @ law), generator()).latents.mu
+    averaged = RULES["weighted"](local(inputs, level + inputs @ law), generator()).latents.mu
+    assert float((said - level[:, 0]).abs().max()) < 0.5 * float((averaged - level[:, 0]).abs().max())
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_local_linear_of_few_or_identical_rows_is_their_mean(rows: int) -> None:
+    rng = torch.Generator().manual_seed(0)
+    outputs = torch.randn(2, rows, 3, generator=rng)
+    same = torch.randn(2, 1, 6, generator=rng).expand(-1, rows, -1)
+    estimate = RULES["local_linear"](local(same, outputs), generator())
+    torch.testing.assert_close(estimate.latents.mu, outputs.mean(1), atol=1e-4, rtol=0)
+    assert bool(torch.isfinite(estimate.latents.sigma).all())
+    many = RULES["local_linear"](local(torch.randn(2, rows, 192, generator=rng), outputs), generator()).latents
+    many.check("estimate")
+    assert float(many.mu.abs().max()) < 3 * float(outputs.abs().max())
+
+
+def test_the_spread_of_local_linear_is_that_of_rows_predicted_from_the_others() -> None:
+    """Against a literal refit without each row."""
+    rng = torch.Generator().manual_seed(1)
+    inputs, outputs = torch.randn(1, 12, 3, generator=rng), torch.randn(1, 12, 1, generator=rng)
+    estimate = RULES["local_linear"](local(inputs, outputs), generator())
+    x, y = inputs[0].double().numpy(), outputs[0].double().numpy()
+    centred = x - x.mean(0)
+    penalty = RIDGE * (centred**2).sum() / 12 / 3
+    errors = []
+    for left_out in range(12):
+        keep = np.arange(12) != left_out
+        # Ridge regression with a free level, each row counting a twelfth, at the middle of all.
+        design = np.concatenate([np.ones((11, 1)), centred[keep]], 1) / np.sqrt(12)
+        square = design.T @ design + np.diag([0.0] + [penalty] * 3)
+        fitted = np.linalg.solve(square, design.T @ (y[keep] / np.sqrt(12)))
+        errors.append(float((y[left_out] - np.concatenate([[1.0], centred[left_out]]) @ fitted)[0]))
+    assert float(estimate.latents.sigma) == pytest.approx(float(np.sqrt(np.mean(np.square(errors)))), rel=1e-3)

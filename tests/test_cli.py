@@ -182,6 +182,11 @@ def test_horizon_0_and_k_beyond_memory(call: Call, quick_run: Run, tmp_path: Pat
     refused(call(*imagine, "--strategy", "replay_l2", "--k", 100000), "k=100000 is outside 1 to 450")
     refused(call(*imagine, "--strategy", "replay"), "unknown strategy 'replay'")
     refused(call(*imagine, "--mode", "walk"), "unknown mode 'walk'")
+    refused(call(*imagine, "--strategy", "analogues", "--k", 3), "leave out k and conditioning")
+    refused(call(*imagine, "--strategy", "analogues", "--mode", "reanchor"), "use follow or requery")
+    done = call(*imagine, "--strategy", "analogues", "--start", 20, "--horizon", 3)
+    assert done.exit_code == 0
+    assert done.output.count("from ") == 4  # the start, and a source for each step
     assert call(*imagine, "--seed", 2**64).exit_code == 2
     evaluate = ("evaluate", output / "memory", output / "episodes", "-o", tmp_path / "e")
     refused(call(*evaluate, "--horizon", 0), "horizon must be at least 1")

@@ -52,7 +52,7 @@ def test_an_episode_is_found_again_in_a_memory_of_it(name: str) -> None:
     world = WorldModel(encoder, memory, DynamicsConfig("replay_kl", k=1, rule="nearest"))
     space = dataset.info.action_space
     discrete = isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete)
-    assert world.dynamics.conditioning == ("hard" if discrete else "mixed")
+    assert world.lookup.settings.conditioning == ("hard" if discrete else "mixed")
     episode = dataset[1]
     start = len(episode) - 5  # games begin with frames that are all alike
     asked = restore_actions(episode.actions[None, start:], space)

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memworld.analogues import AnalogueConfig
 from memworld.datasets import DatasetInfo
 from memworld.dynamics import DynamicsConfig
 from memworld.episodes import Episode
@@ -242,13 +243,24 @@ def test_bad_dynamics() -> None:
             DynamicsConfig(**settings_)
 
 
-def test_actions_count_unless_told_otherwise() -> None:
+def test_without_settings_a_world_follows_analogues() -> None:
     encoder = PixelEncoder(sigma=0.01)
     memory = Memory(LEFT_RIGHT, encoder)
     memory.extend([RIGHT, LEFT], encoder)
-    default = WorldModel(encoder, memory)
-    assert default.dynamics.conditioning == "hard"
-    rollout = default.imagine(frame(80), [[1, 1], [0, 0]])
+    default, named = WorldModel(encoder, memory), WorldModel(encoder, memory, AnalogueConfig())
+    assert default.dynamics == named.dynamics
+    assert default.usual_mode == "follow"
+    for left, right in zip(*(w.imagine(frame(80), [[1, 1], [0, 0]]).latents.mu for w in (default, named)), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_of_the_papers_strategies_actions_count_unless_told_otherwise() -> None:
+    encoder = PixelEncoder(sigma=0.01)
+    memory = Memory(LEFT_RIGHT, encoder)
+    memory.extend([RIGHT, LEFT], encoder)
+    usual = WorldModel(encoder, memory, DynamicsConfig())
+    assert usual.lookup.settings.conditioning == "hard"
+    rollout = usual.imagine(frame(80), [[1, 1], [0, 0]])
     assert rollout.frames is not None
     assert rollout.frames[:, -1, 0, 0, 0].tolist() == [100, 60]
     box = DynamicsConfig().resolved(gymnasium.spaces.Box(-1, 1, (2,)))
@@ -301,8 +313,10 @@ def test_soft_conditioning_where_most_moments_are_in_another_episode_too() -> No
     twice, apart = walk("one", 50, [1] * 6), walk("two", 50, [1] * 6)
     other = walk("three", 50, [0] * 3)
     model = world(twice, apart, other, strategy="replay_kl", conditioning="soft", action_weight=100.0)
-    assert float(model.support.distances.median()) == 0
-    assert model.support.typical == float(model.support.distances[model.support.distances > 0].median())
+    assert float(model.lookup.support.distances.median()) == 0
+    assert model.lookup.support.typical == float(
+        model.lookup.support.distances[model.lookup.support.distances > 0].median()
+    )
     matches = model.next(model.encode(frame(50)), [0]).matches
     assert int(model.memory.rows.episodes[matches.rows[0, 0]]) == 2
 
@@ -391,3 +405,15 @@ def test_empty_batches_and_unbatched_states() -> None:
             model.imagine(bad, [[1]])
     with one_clear_error("give at least one frame"):
         model.encode(np.zeros((0, 1, 2, 1), np.uint8))
+
+
+def test_reanchor_leaves_threads_that_disagree_and_searches_where_most_have() -> None:
+    """Three walks side by side; the first turns back at once, the second a step later."""
+    walks = [walk("a", 100, [1, 0, 0, 0]), walk("b", 100, [1, 1, 0, 0], lane=1), walk("c", 100, [1, 1, 1, 1], lane=2)]
+    model = world(*walks, strategy="replay_l2", k=3, rule="mean")
+    rollout = model.imagine(frame(100, lane=1), [[1, 1, 1, 1]], mode="reanchor")
+    assert rollout.searched[0].tolist() == [True, False, True, True]
+    assert {c.episode for c in rollout.citations(0, 0)} == {"a", "b", "c"}
+    assert {c.episode for c in rollout.citations(0, 1)} == {"b", "c"}
+    followed = model.imagine(frame(100, lane=1), [[1, 1, 1, 1]], mode="follow")
+    assert followed.searched[0].tolist() == [True, False, False, False]

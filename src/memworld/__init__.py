@@ -6,7 +6,7 @@ The public names, in the order in which data travels:
                 open_world, World
     encoder     Encoder, VAEConfig, TrainingConfig, train_vae, open_encoder
     memory      Memory, remember, open_memory, save_memory, inspect_memory
-    world       WorldModel, DynamicsConfig, Prediction, Rollout, Imagined, Past, Citation
+    world       WorldModel, DynamicsConfig, AnalogueConfig, Prediction, Rollout, Imagined, Past, Citation
     evaluation  EvaluationConfig, evaluate
 
 Bad input raises `MemworldError`, a `ValueError` whose one line names the cause and the fix.
@@ -14,6 +14,7 @@ Bad input raises `MemworldError`, a `ValueError` whose one line names the cause 
 
 from importlib.metadata import version as _version
 
+from memworld.analogues import AnalogueConfig
 from memworld.datasets import DatasetInfo, EpisodeDataset
 from memworld.dynamics import DynamicsConfig
 from memworld.encoders import Encoder, open_encoder
@@ -38,6 +39,7 @@ from memworld.worlds import World, open_world
 __version__ = _version("memworld")
 
 __all__ = [
+    "AnalogueConfig",
     "Citation",
     "DatasetInfo",
     "DynamicsConfig",

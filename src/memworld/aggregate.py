@@ -21,11 +21,15 @@ class Successors:
         latents: (Q, K, D) the rows' successors, or the current latent plus the rows' changes.
         costs: (Q, K) float64 by which the rows were ranked: distance and penalty.
         found: (Q, K) bool, at least one true per query; the others are to be ignored.
+        differences: (Q, K, F) float32 what the rows differ in from what was asked: less the current latent,
+            of a context all its moments, and of actions that are vectors the action; or None where a rule
+            was not to be told.
     """
 
     latents: Latents
     costs: Tensor
     found: Tensor
+    differences: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,10 @@ class Estimate:
 
     latents: Latents
     weights: Tensor
+
+
+RIDGE = 0.3
+"""Penalty of `local_linear`, in units of the mean variance of the directions in which its rows differ."""
 
 
 def gaussian(successors: Successors, generator: torch.Generator) -> Estimate:
@@ -67,11 +75,39 @@ def mean(successors: Successors, generator: torch.Generator) -> Estimate:
 
 def weighted(successors: Successors, generator: torch.Generator) -> Estimate:
     """As `mean`, with weights that fall exponentially with distance, on the scale of the query's own distances."""
-    costs = successors.costs.masked_fill(~successors.found, torch.inf)
-    beyond = costs - costs.amin(1, keepdim=True)
-    scale = beyond.masked_fill(~successors.found, 0).sum(1, keepdim=True) / successors.found.sum(1, keepdim=True)
-    weights = torch.softmax(-beyond / scale.clamp(min=1e-12), 1)
-    return _mixture(successors, weights.to(successors.latents.mu.dtype))
+    return _mixture(successors, _kernel(successors))
+
+
+def local_linear(successors: Successors, generator: torch.Generator) -> Estimate:
+    """A ridge regression of the successors on what their rows differ in, read where nothing differs; z is its mean.
+
+    Weighted as `weighted`, with a penalty in units of the differences' own spread, so that few rows, or
+    rows that are all alike, give their weighted mean. The spread is that of the errors that the rows make when each
+    is predicted from the others, in closed form: for ridge regression e_i / (1 - h_i).
+    """
+    assert successors.differences is not None
+    weights = _kernel(successors)
+    roots = weights.double().sqrt()[..., None]
+    inputs, outputs = successors.differences.double(), successors.latents.mu.double()
+    middle = (weights.double()[..., None] * inputs).sum(1, keepdim=True)
+    centre = (weights.double()[..., None] * outputs).sum(1, keepdim=True)
+    # What rounding leaves between rows that are alike is no difference.
+    rounding = 1e-8 * (roots * inputs).square().sum((1, 2))[:, None, None] + 1e-12
+    inputs, outputs = roots * (inputs - middle), roots * (outputs - centre)
+    # As many unknowns as there are rows, however many the differences are.
+    gram = inputs @ inputs.transpose(1, 2)
+    rank = min(inputs.shape[1:])
+    penalty = RIDGE * gram.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] / rank + rounding
+    eye = torch.eye(gram.shape[1], dtype=gram.dtype)
+    dual = torch.linalg.solve(gram + penalty * eye, outputs)
+    mu = centre[:, 0] - (middle @ inputs.transpose(1, 2) @ dual)[:, 0]
+    # What is left of a row's output is penalty times dual. Its own share in what is said of it is its weight
+    # in the mean and its leverage in the regression, which is 1 less penalty times the inverse's diagonal.
+    inverse = torch.linalg.inv(gram + penalty * eye).diagonal(dim1=1, dim2=2)[..., None]
+    errors = penalty * dual / (penalty * inverse - roots**2).clamp(min=0.01)
+    own = (weights[..., None] * successors.latents.sigma**2).sum(1)
+    sigma = (errors.square().sum(1).float() + own).sqrt().clamp(min=SIGMA_FLOOR)
+    return Estimate(at_mean(mu.float(), sigma), weights)
 
 
 def nearest(successors: Successors, generator: torch.Generator) -> Estimate:
@@ -96,6 +132,7 @@ RULES: dict[str, Rule] = {
     "sample": sample,
     "mean": mean,
     "weighted": weighted,
+    "local_linear": local_linear,
     "nearest": nearest,
     "medoid": medoid,
 }
@@ -119,6 +156,14 @@ def _uniform(found: Tensor) -> Tensor:
     """(Q, K) equal weights over the rows found."""
     weights = found.float()
     return weights / weights.sum(1, keepdim=True)
+
+
+def _kernel(successors: Successors) -> Tensor:
+    """(Q, K) weights that fall exponentially with distance, on the scale of the query's own distances."""
+    costs = successors.costs.masked_fill(~successors.found, torch.inf)
+    beyond = costs - costs.amin(1, keepdim=True)
+    scale = beyond.masked_fill(~successors.found, 0).sum(1, keepdim=True) / successors.found.sum(1, keepdim=True)
+    return torch.softmax(-beyond / scale.clamp(min=1e-12), 1).to(successors.latents.mu.dtype)
 
 
 def _average(weights: Tensor, values: Tensor) -> Tensor:

@@ -19,10 +19,13 @@ class DynamicsConfig:
         metric: `l2`, `kl_stored_query` or `kl_query_stored`.
         k: rows to retrieve; does not apply to `rollout`, which takes one per episode.
         rule: how successors become a prediction, a name in `aggregate.RULES`.
-        delta: predict the current latent plus the retrieved change, rather than the retrieved place.
+        delta: predict the current latent plus the retrieved change, rather than the retrieved place;
+            `local_linear` always does.
         conditioning: whether rows must have the asked action: `none` (the paper's tables), `hard`,
             `soft`, or `mixed`, which is hard on discrete choices and soft on continuous numbers. None
             takes `hard` where all of an action is discrete, `soft` where nothing is, else `mixed`.
+        context: weights of the moments that a search compares, the present first: (1,) compares the present alone
+            (the paper's), (1, 0.5) also the moment before it, which counts half.
         action_weight: of `soft` and `mixed`: how many typical neighbour distances a unit of squared difference
             costs, which is one other choice or half the range of one continuous dimension.
             None takes 1.
@@ -38,6 +41,7 @@ class DynamicsConfig:
     delta: bool = False
     conditioning: Conditioning | None = None
     action_weight: float | None = None
+    context: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
         lookup(STRATEGIES, self.strategy, "strategy")
@@ -51,6 +55,8 @@ class DynamicsConfig:
             raise MemworldError(f"k must be a whole number from 1, got {self.k}")
         if self.k is not None and self.strategy == "rollout":
             raise MemworldError("rollout takes one row per episode: leave k out, or use replay_l2")
+        if not self.context or not all(0 < weight < float("inf") for weight in self.context):
+            raise MemworldError(f"context must be one weight above 0 for each moment, got {self.context}")
         if self.action_weight is not None and not 0 <= self.action_weight < float("inf"):
             raise MemworldError(f"action_weight must be 0 or above, got {self.action_weight}")
         if self.action_weight is not None and self.conditioning in ("none", "hard"):
@@ -66,16 +72,18 @@ class DynamicsConfig:
         discrete = discrete_features(space)
         own_way: Conditioning = "hard" if discrete.all() else "mixed" if discrete.any() else "soft"
         conditioning = own_way if self.conditioning in (None, "mixed") else self.conditioning
+        rule = self.rule or own.rule
         if self.action_weight is not None and conditioning not in ("soft", "mixed"):
             raise MemworldError(f"action_weight belongs to soft conditioning, not to {conditioning}: leave it out")
         return ResolvedDynamics(
             self.strategy,
             self.metric or own.metric,
             self.k or own.k,
-            self.rule or own.rule,
-            self.delta,
+            rule,
+            self.delta or rule == "local_linear",
             conditioning,
             1.0 if self.action_weight is None else self.action_weight,
+            self.context,
         )
 
 
@@ -90,3 +98,17 @@ class ResolvedDynamics:
     delta: bool
     conditioning: Conditioning
     action_weight: float
+    context: tuple[float, ...] = (1.0,)
+
+    @property
+    def about(self) -> str:
+        """The settings in a few words."""
+        rows = "one row per episode" if self.strategy == "rollout" else f"k={self.k}"
+        change = ", delta" if self.delta else ""
+        moments = "" if len(self.context) == 1 else f" of {len(self.context)} moments"
+        return f"{self.metric}{moments}, {rows}, {self.rule}{change}, conditioning on actions {self.conditioning}"
+
+    @property
+    def least_rows(self) -> int:
+        """Transitions that a memory must have to be asked."""
+        return self.k

@@ -5,8 +5,8 @@ These functions are the reference: every fast path in `search` must agree with t
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -118,28 +118,41 @@ def stack(parts: list[Latents], dim: int) -> Latents:
     return Latents(*(torch.stack([getattr(p, name) for p in parts], dim) for name in ("mu", "sigma", "z")))
 
 
-def kl(p: Latents, q: Latents) -> Tensor:
-    """KL(p || q) in nats, summed over the last axis; p and q broadcast to (..., D), the result is (...)."""
+def kl(p: Latents, q: Latents, weights: Tensor | None = None) -> Tensor:
+    """KL(p || q) in nats, summed over the last axis; p and q broadcast to (..., D), the result is (...).
+
+    `weights` (D,), from 0, are of the latents in the sum; None counts each once.
+    """
     ratio = torch.log(q.sigma / p.sigma)
-    return (ratio + (p.sigma**2 + (p.mu - q.mu) ** 2) / (2 * q.sigma**2) - 0.5).sum(-1)
+    return _sum(ratio + (p.sigma**2 + (p.mu - q.mu) ** 2) / (2 * q.sigma**2) - 0.5, weights)
 
 
-def l2(query: Latents, stored: Latents) -> Tensor:
-    """Squared Euclidean distance between samples z, summed over the last axis; broadcasts like `kl`."""
-    return ((query.z - stored.z) ** 2).sum(-1)
+def l2(query: Latents, stored: Latents, weights: Tensor | None = None) -> Tensor:
+    """Squared Euclidean distance between samples z, summed over the last axis; broadcasts and weighs like `kl`."""
+    return _sum((query.z - stored.z) ** 2, weights)
 
 
-def kl_stored_query(query: Latents, stored: Latents) -> Tensor:
+def kl_stored_query(query: Latents, stored: Latents, weights: Tensor | None = None) -> Tensor:
     """KL(stored || query), the published direction (METHOD section 2)."""
-    return kl(stored, query)
+    return kl(stored, query, weights)
 
 
-def kl_query_stored(query: Latents, stored: Latents) -> Tensor:
+def kl_query_stored(query: Latents, stored: Latents, weights: Tensor | None = None) -> Tensor:
     """KL(query || stored), the other direction."""
-    return kl(query, stored)
+    return kl(query, stored, weights)
 
 
-Distance = Callable[[Latents, Latents], Tensor]
+def _sum(terms: Tensor, weights: Tensor | None) -> Tensor:
+    return terms.sum(-1) if weights is None else (terms * weights).sum(-1)
+
+
+class Distance(Protocol):
+    """A distance between queries and stored latents that broadcasts over leading axes."""
+
+    def __call__(self, query: Latents, stored: Latents, weights: Tensor | None = None) -> Tensor:
+        """(..., D) twice to (...)."""
+        ...
+
 
 DISTANCES: dict[str, Distance] = {"l2": l2, "kl_stored_query": kl_stored_query, "kl_query_stored": kl_query_stored}
-"""Every metric by its name: (query, stored) -> distance, broadcasting over leading axes."""
+"""Every metric by its name."""

@@ -1,80 +1,88 @@
 """Imagination: one prediction after another over a batch of action sequences."""
 
-from collections.abc import Callable
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from memworld.errors import MemworldError
-from memworld.gaussian import Latents
-from memworld.rollout import Prediction
-from memworld.search import Matches
+from memworld.rollout import History, Prediction
 
-Mode = Literal["requery", "follow"]
+Mode = Literal["requery", "follow", "reanchor"]
 
-MODES: tuple[Mode, ...] = ("requery", "follow")
+MODES: tuple[Mode, ...] = ("requery", "follow", "reanchor")
 """`requery`: each predicted latent is the next query (the paper's text). `follow`: rows are
-retrieved once and their own recorded threads are walked forward (the published code), and left
-where their episode ends or, under `hard` conditioning, where another action was taken than asked."""
+retrieved once and their own recorded threads are walked forward (the published code); of the paper's
+strategies a thread is left where its episode ends or, under `hard` conditioning, where another action
+was taken than asked. `reanchor`: as `follow`, but a thread is left wherever another action was taken than
+asked, and memory searched again where fewer than half of the retrieved rows are left."""
+
+
+class Dream(Protocol):
+    """B futures under way."""
+
+    def step(self, actions: Tensor, generator: torch.Generator) -> tuple[Prediction, Tensor]:
+        """Predict the next step under action features (B, A), and say which (B,) bool needed a search."""
+        ...
 
 
 class Dynamics(Protocol):
-    """What imagination asks of a world model."""
+    """How the next state is found."""
 
-    def retrieve(self, state: Latents, actions: Tensor) -> Matches:
-        """Search memory for rows like `state` (B, D) under `actions` (B, A)."""
-        ...
+    usual_mode: Mode
+    """What it does unless it is told."""
 
-    def follow(self, matches: Matches, actions: Tensor) -> Matches:
-        """The rows one step later in their own episodes, under `actions` (B, A); -1 where a thread is left."""
-        ...
-
-    def estimate(self, state: Latents, matches: Matches, generator: torch.Generator) -> Prediction:
-        """The prediction that rows make."""
+    def begin(self, history: History, mode: Mode) -> Dream:
+        """Imagine from the present of B histories on."""
         ...
 
 
 def imagine_latents(
     dynamics: Dynamics,
-    start: Latents,
+    history: History,
     actions: Tensor,
-    mode: Mode,
+    mode: Mode | None,
     generator: torch.Generator,
-    on_step: Callable[[int], None] | None = None,
+    stop_at: float | None = None,
 ) -> tuple[list[Prediction], Tensor]:
     """Predict one step after another.
 
     Args:
-        dynamics: the world model.
-        start: (B, D) where imagination starts.
+        dynamics: how.
+        history: of B futures, up to where imagination starts.
         actions: (B, T, A) action features.
-        mode: `requery` or `follow`.
+        mode: `requery` or `follow`; None takes the dynamics' own.
         generator: of all sampling.
-        on_step: called after each step with its number.
+        stop_at: support at which a future is given up; imagination ends before the step at which none is left,
+            but not before the first. None goes on to the end.
 
     Returns:
         One `Prediction` per step, and (B, T) bool whether memory was searched.
 
     Raises:
-        MemworldError: unknown mode or no actions.
+        MemworldError: unknown mode, no actions, or to stop at a support that this memory cannot tell.
     """
+    mode = mode or dynamics.usual_mode
     check_mode(mode)
     if actions.shape[1] < 1:
         raise MemworldError("horizon is 0: give at least one action")
+    dream = dynamics.begin(history, mode)
     predictions: list[Prediction] = []
-    searched = torch.ones(actions.shape[:2], dtype=torch.bool)
-    state = start
-    for step in range(actions.shape[1]):
-        if step == 0 or mode == "requery":
-            matches = dynamics.retrieve(state, actions[:, step])
-        else:
-            matches, searched[:, step] = _follow(dynamics, predictions[-1].matches, state, actions[:, step])
-        predictions.append(dynamics.estimate(state, matches, generator))
-        state = predictions[-1].latents
-        if on_step is not None:
-            on_step(step)
-    return predictions, searched
+    searched: list[Tensor] = []
+    left = torch.ones(len(actions), dtype=torch.bool)
+    for asked in actions.unbind(1):
+        prediction, fresh = dream.step(asked, generator)
+        if stop_at is not None:
+            if bool(prediction.support.isnan().any()):
+                raise MemworldError(
+                    "support is not known in a memory of a single episode: remember others, or do not stop by it"
+                )
+            left &= prediction.support < stop_at
+            if predictions and not bool(left.any()):
+                break
+        predictions.append(prediction)
+        searched.append(fresh)
+    return predictions, torch.stack(searched, 1)
 
 
 def check_mode(mode: str) -> None:
@@ -85,14 +93,3 @@ def check_mode(mode: str) -> None:
     """
     if mode not in MODES:
         raise MemworldError(f"unknown mode {mode!r}: use one of {', '.join(MODES)}")
-
-
-def _follow(dynamics: Dynamics, matches: Matches, state: Latents, actions: Tensor) -> tuple[Matches, Tensor]:
-    """Walk threads on; where all of a query's are left, search again. Returns which (B,) were searched."""
-    walked = dynamics.follow(matches, actions)
-    ended = ~walked.found.any(1)
-    if bool(ended.any()):
-        fresh = dynamics.retrieve(state[ended], actions[ended])
-        for name in ("rows", "distances", "penalties"):
-            getattr(walked, name)[ended] = getattr(fresh, name)
-    return walked, ended

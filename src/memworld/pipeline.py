@@ -192,10 +192,10 @@ def evaluate_memory(
     # All that can be refused is refused before a folder is made or emptied.
     episodes_of(held_out, config.horizon)
     for name, dynamics in config.dynamics.items():
-        k = dynamics.resolved(world.memory.info.action_space).k
-        if k > world.memory.steps:
+        least = dynamics.resolved(world.memory.info.action_space).least_rows
+        if least > world.memory.steps:
             raise MemworldError(
-                f"{name} asks for {k} rows, the memory has {world.memory.steps}: remember more episodes"
+                f"{name} asks for {least} rows, the memory has {world.memory.steps}: remember more episodes"
             )
     check_unseen(world.encoder, world.memory, held_out)
     models: dict[str, Baseline] = {}

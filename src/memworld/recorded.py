@@ -10,9 +10,12 @@ from memworld.datasets import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.imagine import Mode
 from memworld.memory import Memory
-from memworld.rollout import Rollout
+from memworld.rollout import Past, Rollout
 from memworld.storage import write_picture
 from memworld.world_model import WorldModel
+
+_PAST = 3
+"""Moments before the start that a dynamics is shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +42,9 @@ def imagine_recorded(
     *,
     start: int = 0,
     horizon: int = 20,
-    mode: Mode = "requery",
+    mode: Mode | None = None,
     seed: int = 0,
+    progress: bool = False,
 ) -> Comparison:
     """Imagine what follows step `start` of a recorded episode under its own actions.
 
@@ -50,8 +54,9 @@ def imagine_recorded(
         episode_id: which; None takes the first that memory does not hold.
         start: step to start from.
         horizon: steps to imagine.
-        mode: `requery` or `follow`.
+        mode: `requery` or `follow`; None takes the dynamics' own.
         seed: of all sampling.
+        progress: whether to show a progress bar where the dynamics is fitted first.
 
     Raises:
         MemworldError: episodes of another world, no such episode, or it ends before `start + horizon`.
@@ -70,9 +75,10 @@ def imagine_recorded(
             f"episode {episode_id} has {len(episode)} steps, too few for {horizon} from step {start}: "
             "start earlier or imagine fewer"
         )
-    rollout = world.imagine(
-        episode.observations[start], episode.actions[None, start : start + horizon], mode=mode, seed=seed
-    )
+    world.prepare(progress)
+    past = Past.of(episode, np.array([start]), _PAST)
+    actions = episode.actions[None, start : start + horizon]
+    rollout = world.imagine(episode.observations[start], actions, past=past, mode=mode, seed=seed)
     return Comparison(episode_id, start, episode.observations[start + 1 : start + horizon + 1], rollout)
 
 

@@ -6,8 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memworld.episodes import Episode
+from memworld.errors import MemworldError
 from memworld.gaussian import Latents, stack
 from memworld.search import Matches
+
+SUPPORTED = 0.95
+"""Support from which memory hardly knows a situation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +32,63 @@ class Past:
     actions: np.ndarray
     known: np.ndarray
 
+    @classmethod
+    def of(cls, episode: Episode, starts: np.ndarray, moments: int) -> "Past":
+        """The moments before each of the (B,) starts in an episode, up to `moments` of them."""
+        before = starts[:, None] - np.arange(moments, 0, -1)
+        known = before >= 0
+        clipped = before.clip(min=0)
+        return cls(episode.observations[clipped], episode.actions[clipped], known)
+
     def __len__(self) -> int:
         """B, the number of futures."""
         return len(self.known)
+
+    def check(self, count: int, frame_shape: tuple[int, int, int]) -> None:
+        """Do nothing if this is a past of `count` futures in frames of that shape.
+
+        Raises:
+            MemworldError: its parts are of different or wrong shapes.
+        """
+        if len(self) != count:
+            raise MemworldError(f"a past of {len(self)} and {count} observations: give one for each")
+        shapes = self.observations.shape, self.actions.shape[:2], self.known.shape
+        if shapes != ((*self.known.shape, *frame_shape), self.known.shape, self.known.shape):
+            raise MemworldError(
+                f"a past of frames {shapes[0]}, actions {self.actions.shape} and known {shapes[2]}: give "
+                f"(B, C, *{frame_shape}) frames, (B, C) actions and (B, C) known"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What B futures start from: C encoded moments, the oldest first, the last of them the present.
+
+    Attributes:
+        latents: (B, C, D).
+        known: (B, C) bool, as in `Past`; the present always is.
+    """
+
+    latents: Latents
+    known: Tensor
+
+    def __post_init__(self) -> None:
+        assert self.known.shape == self.latents.mu.shape[:2], (self.known.shape, self.latents.mu.shape)
+
+    @classmethod
+    def of(cls, present: Latents) -> "History":
+        """A present (B, D) of which no past is known."""
+        return cls(
+            Latents(*(x[:, None] for x in (present.mu, present.sigma, present.z))), torch.ones(len(present), 1).bool()
+        )
+
+    def __getitem__(self, some: Tensor) -> "History":
+        return History(self.latents[some], self.known[some])
+
+    @property
+    def present(self) -> Latents:
+        """(B, D)."""
+        return self.latents[:, -1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +102,9 @@ class Prediction:
         matches: (B, K) the rows behind it.
         weights: (B, K) float32 share of each row in the prediction.
         support: (B,) float64 quantile of the nearest row's distance when it was retrieved
-            (`support.Support`); 1 is worst.
+            (`support.Support`), or of the error expected of analogues; 1 is worst.
+        squares: (K, 4) int64 the part of the latent's grid that each column of rows speaks for: top,
+            bottom, left and right in cells; None where every row speaks for all of it.
     """
 
     latents: Latents
@@ -52,6 +113,7 @@ class Prediction:
     matches: Matches
     weights: Tensor
     support: Tensor
+    squares: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +124,7 @@ class Citation:
         episode: id of the recorded episode.
         step: step in it; the prediction was read from the step after.
         distance: to the query, in the metric of the search, when it was retrieved.
-        weight: share in the prediction.
+        weight: share in the prediction, or in the part of it that was asked about.
     """
 
     episode: str
@@ -100,11 +162,13 @@ class Rollout(Imagined):
         distances: (B, T, K) float64 their distances when they were retrieved.
         weights: (B, T, K) float32 their shares in the prediction.
         support: (B, T) float64 quantile of the nearest distance in the search that the step rests
-            on, which in `follow` may lie some steps back; 1 is worst.
+            on, which in `follow` may lie some steps back; of analogues, of the error expected so far from
+            it; 1 is worst.
         searched: (B, T) bool whether memory was searched at this step.
         episode_ids: the memory's episodes at the time, by number.
         episodes: (B, T, K) int64 number of each row's episode, -1 where none.
         steps: (B, T, K) int64 its step there, -1 where none.
+        squares: as in `Prediction`.
     """
 
     rows: Tensor
@@ -115,6 +179,7 @@ class Rollout(Imagined):
     episode_ids: tuple[str, ...]
     episodes: Tensor
     steps: Tensor
+    squares: Tensor | None = None
 
     @property
     def shortfall(self) -> Tensor:
@@ -138,17 +203,55 @@ class Rollout(Imagined):
         """(B, T) bool: no row at all was found, and the state was left as it was."""
         return (self.rows < 0).all(2)
 
-    def citations(self, batch: int, step: int) -> list[Citation]:
-        """The recorded moments behind one predicted step that have a share in it, largest share first."""
+    @property
+    def accumulated_support(self) -> Tensor:
+        """(B, T) float64: the worst support up to each step."""
+        return torch.cummax(self.support, 1).values
+
+    def supported(self, limit: float = SUPPORTED) -> Tensor:
+        """(B, T) bool: whether a step and all before it had better support than `limit`."""
+        return self.accumulated_support < limit
+
+    def citations(self, batch: int, step: int, cell: tuple[int, int] | None = None) -> list[Citation]:
+        """The recorded moments behind one predicted step that have a share in it, largest share first.
+
+        Args:
+            batch: which future.
+            step: from 0.
+            cell: row and column of the latent's grid, to be told only of what that part of the picture is made
+                of; None for all of it.
+
+        Raises:
+            MemworldError: no row speaks for that cell.
+        """
+        rows, weights = self.rows[batch, step], self.weights[batch, step].clone()
+        if cell is not None:
+            weights = weights * self._speaks_for(cell)
+            weights /= weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+        shares: dict[int, float] = {}
+        column_of: dict[int, int] = {}
+        for column in torch.nonzero((weights > 0) & (rows >= 0))[:, 0].tolist():
+            row = int(rows[column])
+            shares[row] = shares.get(row, 0.0) + float(weights[column])
+            column_of.setdefault(row, column)
         cited = []
-        for column in torch.argsort(self.weights[batch, step], descending=True, stable=True).tolist():
-            weight = float(self.weights[batch, step, column])
-            if weight == 0 or int(self.rows[batch, step, column]) < 0:
-                continue
+        for row in sorted(shares, key=lambda row: -shares[row]):
+            column = column_of[row]
             episode = self.episode_ids[int(self.episodes[batch, step, column])]
             recorded = int(self.steps[batch, step, column])
-            cited.append(Citation(episode, recorded, float(self.distances[batch, step, column]), weight))
+            cited.append(Citation(episode, recorded, float(self.distances[batch, step, column]), shares[row]))
         return cited
+
+    def _speaks_for(self, cell: tuple[int, int]) -> Tensor:
+        """(K,) for each column of rows the share of its block that the cell is, 0 where it lies outside."""
+        if self.squares is None:
+            return torch.ones(self.rows.shape[2])
+        top, bottom, left, right = self.squares.T
+        inside = (top <= cell[0]) & (cell[0] < bottom) & (left <= cell[1]) & (cell[1] < right)
+        if not bool(inside.any()):
+            raise MemworldError(f"the latents have {int(bottom.max())}x{int(right.max())} cells, none at {cell}")
+        cells = (bottom - top) * (right - left)
+        return torch.where(inside, 1.0 / cells, 0.0)
 
     def __repr__(self) -> str:
         batch, steps, rows = self.rows.shape

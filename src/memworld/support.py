@@ -4,12 +4,14 @@ The yardstick is the leave-one-episode-out distance: how far recorded moments ar
 moment of any other episode (METHOD section 6).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from memworld.errors import MemworldError
+from memworld.gaussian import Latents
 from memworld.memory import Rows
 from memworld.search import Index, Query
 
@@ -53,12 +55,22 @@ class Support:
         return below.double() / len(self.distances)
 
 
-def calibrate(index: Index, rows: Rows, samples: int = 512, seed: int = 0) -> Support:
-    """Measure leave-one-episode-out distances on `samples` random rows (all, if there are fewer)."""
+def calibrate(
+    index: Index, rows: Rows, samples: int = 512, seed: int = 0, keys: Callable[[Tensor], Latents] | None = None
+) -> Support:
+    """Measure leave-one-episode-out distances on `samples` random rows (all, if there are fewer).
+
+    Args:
+        index: of the rows' candidates.
+        rows: the memory's.
+        samples: how many.
+        seed: which.
+        keys: what is searched for at rows (S,); None takes their latents.
+    """
     candidates = rows.candidates
     if int(rows.episodes[-1]) == 0:
         return Support(torch.empty(0, dtype=torch.float64))
     order = torch.randperm(len(candidates), generator=torch.Generator().manual_seed(seed))
     chosen = candidates[order[:samples]]
-    query = Query(rows.latents[chosen], exclude_episode=rows.episodes[chosen])
+    query = Query(rows.latents[chosen] if keys is None else keys(chosen), exclude_episode=rows.episodes[chosen])
     return Support(index.nearest(query, 1).distances[:, 0].sort().values)

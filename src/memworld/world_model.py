@@ -2,31 +2,27 @@
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from memworld.actions import action_features, as_actions, sequence_features, stored_shape
-from memworld.aggregate import RULES, Successors, as_changes
-from memworld.dynamics import DynamicsConfig, ResolvedDynamics
+from memworld.analogues import AnalogueConfig
 from memworld.encoders import Encoder, open_encoder
+from memworld.engine import DynamicsSettings, Engine, IndexKind, ResolvedSettings
 from memworld.errors import MemworldError
-from memworld.gaussian import Latents, draw, seeded
-from memworld.imagine import Mode, imagine_latents
+from memworld.gaussian import Latents, at_mean, draw, seeded
+from memworld.imagine import Dynamics, Mode, imagine_latents
+from memworld.learned import Shelf
+from memworld.lookup import Lookup
 from memworld.memory import Memory, Rows
 from memworld.memory_files import open_memory, save_memory
-from memworld.retrieve import STRATEGIES
-from memworld.rollout import Prediction, Rollout, stack_predictions
-from memworld.search import Index, Matches, Query
-from memworld.search.approximate import ApproximateIndex
-from memworld.search.exact import ExactIndex
-from memworld.search.products import choose_device
+from memworld.pictures import Decoding, Painter
+from memworld.pictures import decode as decode_frames
+from memworld.rollout import SUPPORTED, History, Past, Prediction, Rollout, stack_predictions
 from memworld.storage import OnExisting
-from memworld.support import Support, calibrate
-
-IndexKind = Literal["exact", "approximate"]
 
 
 class WorldModel:
@@ -40,7 +36,7 @@ class WorldModel:
         self,
         encoder: Encoder,
         memory: Memory,
-        dynamics: DynamicsConfig | None = None,
+        dynamics: DynamicsSettings | None = None,
         seed: int = 0,
         device: str = "auto",
         index: IndexKind = "exact",
@@ -50,7 +46,7 @@ class WorldModel:
         Args:
             encoder: the memory's encoder.
             memory: what is searched.
-            dynamics: how; None takes the defaults.
+            dynamics: how; None follows analogues.
             seed: of what `encode` and `next` draw, one after the other.
             device: where memory is searched: `cpu`, `cuda`, or `auto`, a GPU if there is one. Answers
                 are the same, and come back to main memory.
@@ -64,23 +60,21 @@ class WorldModel:
         memory.check_encoder(encoder)
         self._encoder = encoder
         self._memory = memory
-        self._dynamics = (dynamics or DynamicsConfig()).resolved(memory.info.action_space)
+        chosen = dynamics or AnalogueConfig()
+        self._dynamics = chosen.resolved(memory.info.action_space)
         self._generator = seeded(seed)
-        self._device = choose_device(device)
-        if index not in ("exact", "approximate"):
-            raise MemworldError(f"unknown index {index!r}: use exact or approximate")
-        if index == "approximate" and device == "cuda":
-            raise MemworldError("approximate search runs on the CPU: use device cpu or auto, or the exact index")
-        self._kind = index
+        self._engine = Engine(index, device)
+        self._engine.check(self._dynamics)
         self._indexed: Rows | None = None
-        self._index: Index
-        self._support: Support
+        self._made: Dynamics | None = None
+        self._painter: Painter | None = None
+        self._shelf = Shelf()
 
     @classmethod
     def open(
         cls,
         path: str | Path,
-        dynamics: DynamicsConfig | None = None,
+        dynamics: DynamicsSettings | None = None,
         seed: int = 0,
         device: str = "auto",
         index: IndexKind = "exact",
@@ -90,7 +84,9 @@ class WorldModel:
         Raises:
             MemworldError: something is missing, damaged or does not belong together.
         """
-        return cls(open_encoder(Path(path) / "encoder"), open_memory(Path(path)), dynamics, seed, device, index)
+        world = cls(open_encoder(Path(path) / "encoder"), open_memory(Path(path)), dynamics, seed, device, index)
+        world._shelf = Shelf(Path(path))
+        return world
 
     def save(self, path: str | Path, on_existing: OnExisting = "error") -> None:
         """Write memory and encoder into the folder `path`."""
@@ -107,9 +103,14 @@ class WorldModel:
         return self._memory
 
     @property
-    def dynamics(self) -> ResolvedDynamics:
+    def dynamics(self) -> ResolvedSettings:
         """The settings in force, every one spelt out; for others make another `WorldModel`."""
         return self._dynamics
+
+    @property
+    def usual_mode(self) -> Mode:
+        """The mode in which it imagines unless it is told."""
+        return self.prepare().usual_mode
 
     def encode(self, observations: np.ndarray, generator: torch.Generator | None = None) -> Latents:
         """Frames to latents.
@@ -124,15 +125,14 @@ class WorldModel:
         Raises:
             MemworldError: frames of another type or size than the encoder's.
         """
-        frames = np.asarray(observations)
-        frames = frames[None] if frames.ndim == len(self.encoder.frame_shape) else frames
+        frames = self._frames(observations)
         if len(frames) == 0:
             raise MemworldError("no observations to encode: give at least one frame")
         mu, sigma = self.encoder.encode(frames)
         return draw(mu, sigma, generator or self._generator).check("encoded frames")
 
     def next(self, state: Latents, actions: Any, generator: torch.Generator | None = None) -> Prediction:
-        """Predict the step that follows `state` under `actions`.
+        """Predict the step that follows `state` under `actions`, knowing nothing of what went before it.
 
         Args:
             state: (B, D) latents, from `encode` or from an earlier prediction.
@@ -143,22 +143,24 @@ class WorldModel:
             MemworldError: actions outside the space, an empty memory, or k above its rows.
         """
         self._check_state(state)
-        matches = self.retrieve(state, self._features(actions, batch=len(state)))
-        return self.estimate(state, matches, generator or self._generator)
+        made = self.prepare()
+        dream = made.begin(History.of(state), made.usual_mode)
+        return dream.step(self._features(actions, batch=len(state)), generator or self._generator)[0]
 
     def decode(self, latents: Latents) -> np.ndarray:
         """The frames of latents' samples z: (..., D) to uint8 (..., H, W, C)."""
-        frames = self.encoder.decode(latents.flatten().z)
-        return frames.reshape(*latents.z.shape[:-1], *self.encoder.frame_shape)
+        return decode_frames(self.encoder, latents.z)
 
     def imagine(
         self,
         observations: np.ndarray | Latents,
         actions: Any,
         *,
-        mode: Mode = "requery",
+        past: Past | None = None,
+        mode: Mode | None = None,
         seed: int = 0,
-        decode: bool = True,
+        decode: bool | Decoding = True,
+        stop_when_unsupported: bool = False,
     ) -> Rollout:
         """Imagine what follows `observations` under sequences of actions.
 
@@ -167,10 +169,17 @@ class WorldModel:
                 serves all action sequences.
             actions: (B, T) for `Discrete`, (B, T, A) for others, for a `Dict` also a mapping with an array
                 for every entry; a single sequence may leave B out.
-            mode: `requery` searches at every step; `follow` walks the first search's rows on, heeds
-                later actions only under `hard` conditioning, and searches again where no row is left.
+            past: the moments before `observations`, one past for each. The paper's strategies look at the
+                present alone; without a past, analogues take it to move as what looks like it did.
+            mode: `requery` searches at every step; `follow` walks the first search's rows on and searches
+                again where there is nothing left to walk; of the paper's strategies it heeds later
+                actions only under `hard` conditioning; `reanchor`, of these alone, follows as long as at
+                least half of the rows' actions agree with those asked. None takes `requery` for these, else `follow`.
             seed: of all sampling.
-            decode: whether to decode frames.
+            decode: whether to make frames, or how (`pictures.Decoding`). True takes `blend` for analogues, if
+                `observations` are frames and the memory keeps its own, else `decoder`.
+            stop_when_unsupported: whether to end with the last step at which some future is still
+                supported (`Rollout.supported`), the first at the earliest.
 
         Raises:
             MemworldError: a horizon of 0, shapes that do not fit, actions outside the space.
@@ -184,98 +193,85 @@ class WorldModel:
                 f"{len(start)} observations and {len(features)} action sequences: give one of either, or equal numbers"
             )
         batch = max(len(start), len(features))
-        start = start if len(start) == batch else start[torch.zeros(batch, dtype=torch.int64)]
+        history = self._history(start, past)
+        same = torch.arange(batch).clamp(max=len(start) - 1)
+        dynamics = self.prepare()
         features = features.expand(batch, -1, -1)
-        predictions, searched = imagine_latents(self, start, features, mode, generator)
+        predictions, searched = imagine_latents(
+            dynamics, history[same], features, mode, generator, SUPPORTED if stop_when_unsupported else None
+        )
         latents, columns = stack_predictions(predictions)
+        squares = predictions[0].squares
+        frames = None
+        if decode:
+            seen = None if isinstance(observations, Latents) else self._frames(observations)[same.numpy()]
+            painter = self._paint()
+            how = painter.usual(seen) if decode is True else decode
+            frames = painter.draw(how, latents, seen, columns["rows"], columns["weights"], squares)
         known = columns["rows"].clamp(min=0)
         found = columns["rows"] >= 0
         return Rollout(
             latents=latents,
-            frames=self.decode(latents) if decode else None,
+            frames=frames,
             searched=searched,
             episode_ids=self.memory.ids,
             episodes=torch.where(found, self.memory.rows.episodes[known], -1),
             steps=torch.where(found, self.memory.rows.steps[known], -1),
+            squares=squares,
             **columns,
         )
 
-    def retrieve(self, state: Latents, actions: Tensor) -> Matches:
-        """Search memory for rows like `state` (B, D), under action features (B, A)."""
-        dynamics = self.dynamics
-        unit = self.support.typical if dynamics.conditioning in ("soft", "mixed") else 0.0
-        query = Query(state, actions, dynamics.conditioning, dynamics.action_weight * unit)
-        return STRATEGIES[dynamics.strategy].search(self.index, query, dynamics.k)
+    @property
+    def lookup(self) -> Lookup:
+        """The dynamics of the paper's strategies, with the index and the support of what memory holds now.
 
-    def follow(self, matches: Matches, actions: Tensor) -> Matches:
-        """The rows one step later in their own episodes, under action features (B, A).
+        Raises:
+            MemworldError: this world's dynamics is another.
+        """
+        made = self.prepare()
+        if not isinstance(made, Lookup):
+            raise MemworldError("this world follows analogues and looks nothing up: give it a strategy of the paper")
+        return made
 
-        -1 where that row has no successor or another action than conditioning admits.
+    def prepare(self, progress: bool = False) -> Dynamics:
+        """Index what memory holds now, and learn what there is to learn, unless it has been done.
+
+        The first prediction after a change of memory does so by itself, without a progress bar. What
+        analogues learn is kept while memory only grows, by up to a quarter, and beside a memory that
+        was opened from a folder, for the next time.
         """
         rows = self.memory.rows
-        later = matches.rows.clamp(min=0) + 1
-        walks_on = matches.found & rows.has_successor[later]
-        if self.dynamics.conditioning in ("hard", "mixed"):
-            same = rows.actions[later] == actions[:, None]
-            if self.dynamics.conditioning == "mixed":
-                same |= ~rows.discrete
-            walks_on &= same.all(2)
-        return Matches(
-            torch.where(walks_on, later, -1),
-            torch.where(walks_on, matches.distances, torch.inf),
-            torch.where(walks_on, matches.penalties, 0.0),
-        )
+        if self._made is None or rows is not self._indexed:
+            known = self._shelf.find(self.dynamics, self.memory, self._made, self._indexed)
+            self._made = self._engine.build(self.dynamics, rows, self.memory.latent_shape, progress, known)
+            if known is None:
+                self._shelf.keep(self.dynamics, self.memory, self._made)
+            self._indexed, self._painter = rows, None
+        return self._made
 
-    def estimate(self, state: Latents, matches: Matches, generator: torch.Generator) -> Prediction:
-        """The prediction that rows make: state, reward and termination, with the same weights.
+    def _paint(self) -> Painter:
+        """What draws this world, made anew when its memory changes."""
+        dynamics = self.prepare()
+        self._painter = self._painter or Painter(self.encoder, self.memory, dynamics)
+        return self._painter
 
-        Where a query found no row at all, the state stays as it is and support is the worst, 1.
-        """
-        rows = self.memory.rows
-        here = matches.rows.clamp(min=0)
-        # Rows are ignored where none was found; a query without any borrows row 0 and is undone below.
-        nothing = ~matches.found.any(1, keepdim=True)
-        successors = Successors(rows.latents[here + 1], matches.costs, matches.found | nothing)
-        if self.dynamics.delta:
-            successors = as_changes(successors, rows.latents[here], state)
-        estimate = RULES[self.dynamics.rule](successors, generator)
+    def _frames(self, observations: np.ndarray) -> np.ndarray:
+        """One frame or several as several."""
+        frames = np.asarray(observations)
+        return frames[None] if frames.ndim == len(self.encoder.frame_shape) else frames
+
+    def _history(self, present: Latents, past: Past | None) -> History:
+        """The present (B, D) and what went before it, encoded."""
+        if past is not None:
+            past.check(len(present), self.encoder.frame_shape)
+        if past is None or past.known.shape[1] == 0:
+            return History.of(present)
+        before = at_mean(*self.encoder.encode(past.observations.reshape(-1, *self.encoder.frame_shape)))
+        before = before.reshape(len(present), -1)
         latents = Latents(
-            *(torch.where(nothing, getattr(state, n), getattr(estimate.latents, n)) for n in ("mu", "sigma", "z"))
+            *(torch.cat([getattr(before, n), getattr(present, n)[:, None]], 1) for n in ("mu", "sigma", "z"))
         )
-        weights = estimate.weights.masked_fill(nothing, 0)
-        support = self.support.quantile(matches.distances.amin(1))
-        return Prediction(
-            latents=latents,
-            reward=(weights * rows.rewards[here]).sum(1),
-            termination=(weights * rows.terminations[here].float()).sum(1),
-            matches=matches,
-            weights=weights,
-            support=torch.where(nothing[:, 0], 1.0, support),
-        )
-
-    @property
-    def index(self) -> Index:
-        """The search index of what memory holds now."""
-        self._refresh()
-        return self._index
-
-    @property
-    def support(self) -> Support:
-        """The leave-one-episode-out distances of what memory holds now."""
-        self._refresh()
-        return self._support
-
-    def _refresh(self) -> None:
-        """Index memory again if it has changed."""
-        rows = self.memory.rows
-        if rows is not self._indexed:
-            if self._kind == "approximate":
-                self._index = ApproximateIndex.of(rows, self.dynamics.metric)
-            else:
-                by_action = self.dynamics.conditioning in ("hard", "mixed")
-                self._index = ExactIndex.of(rows, self.dynamics.metric, by_action, self._device.type)
-            self._support = calibrate(self._index, rows)
-            self._indexed = rows
+        return History(latents, torch.cat([torch.from_numpy(past.known), torch.ones(len(present), 1).bool()], 1))
 
     def _check_state(self, state: Latents) -> None:
         dim = math.prod(self.encoder.latent_shape)

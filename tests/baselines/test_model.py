@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from memworld.baselines.model import TrainedBaseline
-from memworld.evaluate.windows import past_of
 from memworld.rollout import Past
 from tests.baselines.toys import ENCODER, HELD_OUT, train
 from tests.helpers import PixelEncoder, one_clear_error
@@ -56,7 +55,7 @@ def test_more_futures_than_a_pass_takes(model: TrainedBaseline) -> None:
 
 def test_a_past_counts_as_far_as_it_is_known(model: TrainedBaseline) -> None:
     starts = np.array([0, 1, 7])
-    past = past_of(EPISODE, starts, 3)
+    past = Past.of(EPISODE, starts, 3)
     assert past.known.tolist() == [[False] * 3, [False, False, True], [True] * 3]
     told = model.imagine(EPISODE.observations[starts], ACTIONS, past=past)
     blank = model.imagine(EPISODE.observations[starts], ACTIONS)
@@ -79,7 +78,7 @@ def test_frames_are_the_samples_decoded(model: TrainedBaseline) -> None:
         ({"observations": FRAME / 255}, "frames must be uint8"),
         ({"observations": EPISODE.observations[:0]}, "frames must be uint8"),
         ({"observations": EPISODE.observations[:3], "actions": np.tile(ACTIONS, (2, 1))}, "3 observations and 2"),
-        ({"past": past_of(EPISODE, np.array([3, 4]), 2)}, "a past of 2 and 1 observations"),
+        ({"past": Past.of(EPISODE, np.array([3, 4]), 2)}, "a past of 2 and 1 observations"),
         (
             {"past": Past(EPISODE.observations[None, :2, :4], ACTIONS[None, :2], np.ones((1, 2), bool))},
             "a past of frames",
@@ -94,7 +93,7 @@ def test_what_cannot_be_imagined(model: TrainedBaseline, change: dict[str, Any],
 
 
 def test_a_past_of_no_moments(model: TrainedBaseline) -> None:
-    past = past_of(EPISODE, np.array([4]), 0)
+    past = Past.of(EPISODE, np.array([4]), 0)
     assert isinstance(past, Past)
     assert torch.equal(model.imagine(FRAME, ACTIONS, past=past).latents.mu, model.imagine(FRAME, ACTIONS).latents.mu)
 

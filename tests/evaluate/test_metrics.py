@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memworld.datasets import DatasetInfo, EpisodeDataset
-from memworld.evaluate.metrics import MOVING, StateProbe, l1, median_picture, moving_pixel_l1, ssim
+from memworld.evaluate.metrics import StateProbe, median_picture, ssim
 from memworld.memory import Memory
+from memworld.pixels import MOVING, l1, moving_pixel_l1
 from tests.helpers import LEFT_RIGHT, PixelEncoder, one_clear_error, walk
 
 

@@ -113,7 +113,7 @@ def test_a_world_of_mixed_actions() -> None:
     memory = Memory(info, encoder)
     memory.extend(EpisodeDataset.from_episodes(info, episodes), encoder)
     world = WorldModel(encoder, memory, DynamicsConfig("replay_l2", k=1, rule="nearest"))
-    assert world.dynamics.conditioning == "mixed"
+    assert world.lookup.settings.conditioning == "mixed"
     start = episodes[0].observations[0]
 
     def led_to(attack: int, yaw: float, item: int = 0) -> int:

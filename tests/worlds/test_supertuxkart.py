@@ -42,6 +42,15 @@ def env(world: World) -> Iterator[gymnasium.Env[np.ndarray, Any]]:
     made.close()
 
 
+def last_argument(pid: int) -> str:
+    """The last argument of a running program; one that has only just begun has none for a moment."""
+    for _ in range(500):
+        if arguments := Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]:
+            return arguments[-1].decode()
+        time.sleep(0.01)
+    raise AssertionError(f"process {pid} has no arguments")
+
+
 def workers() -> list[int]:
     """Numbers of the engines that this process runs."""
     found = []
@@ -178,7 +187,7 @@ def test_a_hang_is_one_error() -> None:
 def test_an_engine_that_is_no_longer_referred_to_ends(capfd: pytest.CaptureFixture[str]) -> None:
     engine = Engine(64)
     pid = engine.pid
-    scratch = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-2].decode()
+    scratch = last_argument(pid)
     assert Path(scratch).is_dir()
     del engine
     gc.collect()
@@ -198,7 +207,7 @@ def test_an_engine_does_not_outlive_its_program(ending: signal.Signals) -> None:
     ) as program:
         assert program.stdout is not None
         pid = int(program.stdout.readline())
-        scratch = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-2].decode()
+        scratch = last_argument(pid)
         # As a terminal does: to all processes of the program's group.
         os.killpg(program.pid, ending)
         _, errors = program.communicate(timeout=PATIENCE)

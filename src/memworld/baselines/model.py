@@ -123,7 +123,7 @@ class TrainedBaseline:
                 f"{len(frames)} observations and {len(features)} action sequences: give one of either, or equal numbers"
             )
         if past is not None:
-            self._check(past, len(frames))
+            past.check(len(frames), self.encoder.frame_shape)
         context = self._context(frames, past)
         batch = max(len(frames), len(features))
         generator = seeded(seed)
@@ -140,21 +140,6 @@ class TrainedBaseline:
             torch.cat([p.rewards for p in parts]).clone(),
             torch.cat([p.termination for p in parts]).clone(),
         )
-
-    def _check(self, past: Past, count: int) -> None:
-        """Do nothing if a past is one of `count` futures.
-
-        Raises:
-            MemworldError: its parts are of different or wrong shapes.
-        """
-        if len(past) != count:
-            raise MemworldError(f"a past of {len(past)} and {count} observations: give one for each")
-        shapes = past.observations.shape, past.actions.shape[:2], past.known.shape
-        if shapes != ((*past.known.shape, *self.encoder.frame_shape), past.known.shape, past.known.shape):
-            raise MemworldError(
-                f"a past of frames {shapes[0]}, actions {past.actions.shape} and known {shapes[2]}: give "
-                f"(B, C, *{self.encoder.frame_shape}) frames, (B, C) actions and (B, C) known"
-            )
 
     def _imagined(self, futures: Futures, decode: bool) -> Imagined:
         """Latents of frames, or frames of latents, whichever the network does not give."""

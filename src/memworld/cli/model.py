@@ -23,9 +23,13 @@ from memworld.cli.options import (
 )
 from memworld.errors import MemworldError
 
+_OF_TRAINING = ("latent_shape", "objective", "beta", "steps", "batch_size", "resume")
+"""Options of `train` that mean nothing to weights that are there already."""
+
 
 @app.command()
 def train(
+    context: typer.Context,
     data: Data,
     output: Output,
     latent_shape: Annotated[
@@ -35,6 +39,22 @@ def train(
     beta: Annotated[float, typer.Option("--beta", help="Weight of the KL term, of beta only.")] = 1.0,
     steps: Annotated[int, typer.Option("--steps", help="Most gradient steps.")] = 1500,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Frames per step.")] = 64,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            "--pretrained",
+            metavar="FOLDER_OR_ID",
+            help="Train nothing: take an autoencoder of diffusers, a folder or a hub id (extra `pretrained`).",
+        ),
+    ] = None,
+    upscale: Annotated[
+        int | None,
+        typer.Option("--upscale", help="How many times larger a pretrained encoder sees the frames [default: 1]."),
+    ] = None,
+    sigma: Annotated[
+        float | None,
+        typer.Option("--sigma", help="Deviation of latents, of a pretrained AutoencoderTiny only [default: 0.1]."),
+    ] = None,
     held_out: HeldOut = None,
     seed: Seed = 0,
     resume: Resume = False,
@@ -42,9 +62,28 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train an encoder on recorded episodes that are not held out; an eighth of them tells it when to stop."""
+    from memworld.encoders.pretrained import use_pretrained
     from memworld.encoders.training import TrainingConfig, train_vae
     from memworld.encoders.vae import VAEConfig
 
+    if pretrained is not None:
+        _refuse(context, _OF_TRAINING, "means nothing with --pretrained, which trains nothing")
+        training, _ = split(data, held_out, seed)
+        encoder = use_pretrained(
+            pretrained,
+            training,
+            output,
+            upscale=1 if upscale is None else upscale,
+            sigma=sigma,
+            on_existing=on_existing(resume, overwrite),
+            progress=not quiet,
+        )
+        typer.echo(
+            f"{output}: latents {list(encoder.latent_shape)}, {encoder.active_units} active units, weights of "
+            f"{encoder.source}; see {output / 'reconstructions.png'}"
+        )
+        return
+    _refuse(context, ("upscale", "sigma"), "means nothing without --pretrained")
     training, _ = split(data, held_out, seed)
     if len(training) < 2:
         raise MemworldError(
@@ -160,9 +199,9 @@ def imagine(
     episode: Annotated[str | None, typer.Option("--episode", help="Id [default: the first not in memory].")] = None,
     start: Annotated[int, typer.Option("--start", min=0, help="Step of the episode to start from.")] = 0,
     horizon: Annotated[int, typer.Option("--horizon", help="Steps to imagine.")] = 20,
-    strategy: Strategy = "replay_kl",
+    strategy: Strategy = "analogues",
     k: Annotated[int | None, typer.Option("--k", help="Rows to retrieve [default: the strategy's].")] = None,
-    mode: ModeOption = "requery",
+    mode: ModeOption = None,
     conditioning: Annotated[
         str | None,
         typer.Option("--conditioning", help="On actions: none, hard, soft or mixed [default: by action space]."),
@@ -171,14 +210,14 @@ def imagine(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="PNG: truth above imagination.")] = None,
 ) -> None:
     """Imagine what follows a recorded moment under the recorded actions, and cite the moments behind it."""
-    from memworld.dynamics import DynamicsConfig
+    from memworld.engine import named_dynamics
     from memworld.formats import open_dataset
     from memworld.recorded import check_picture, imagine_recorded, write_comparison
     from memworld.world_model import WorldModel
 
     if output is not None:
         check_picture(output)
-    dynamics = DynamicsConfig(strategy, k=k, conditioning=conditioning)  # type: ignore[arg-type]
+    dynamics = named_dynamics(strategy, k, conditioning)
     compared = imagine_recorded(
         WorldModel.open(memory, dynamics),
         open_dataset(data),
@@ -187,6 +226,7 @@ def imagine(
         horizon=horizon,
         mode=mode,  # type: ignore[arg-type]
         seed=seed,
+        progress=True,
     )
     if output is not None:
         write_comparison(output, compared)
@@ -201,6 +241,14 @@ def imagine(
         )
     if output is not None:
         typer.echo(f"picture: {output}")
+
+
+def _refuse(context: typer.Context, names: tuple[str, ...], why: str) -> None:
+    """Do nothing unless one of these options was given: it would be ignored."""
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            raise MemworldError(f"--{name.replace('_', '-')} {why}: leave it out")
 
 
 def _parse_shape(text: str) -> tuple[int, ...]:

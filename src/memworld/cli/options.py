@@ -19,8 +19,10 @@ MemoryPath = Annotated[Path, typer.Argument(metavar="MEMORY", help="Folder of a 
 HeldOut = Annotated[
     int | None, typer.Option("--held-out", min=0, help="Episodes to hold out, by seed [default: a fifth].")
 ]
-Strategy = Annotated[str, typer.Option("--strategy", help="rollout, replay_l2 or replay_kl.")]
-ModeOption = Annotated[str, typer.Option("--mode", help="requery or follow.")]
+Strategy = Annotated[str, typer.Option("--strategy", help="analogues, hybrid, rollout, replay_l2 or replay_kl.")]
+ModeOption = Annotated[
+    str | None, typer.Option("--mode", help="requery, follow or reanchor [default: the strategy's].")
+]
 To = Annotated[str, typer.Option("--to", help="Format to write: npz, minari, minerl or video.")]
 Size = Annotated[str | None, typer.Option("--size", metavar="HxW", help="Resize frames as they are read, as 64x64.")]
 Camera = Annotated[str | None, typer.Option("--camera", help="Which video, where there are several.")]

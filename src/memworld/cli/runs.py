@@ -1,4 +1,4 @@
-"""Commands that end in a report: demo, evaluate, paper."""
+"""Commands that end in a report: demo, evaluate, paper, better."""
 
 import shlex
 from pathlib import Path
@@ -60,13 +60,13 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure the strategies and baselines on the episodes that are not in memory, and write a report."""
-    from memworld.evaluate.config import EvaluationConfig, paper_strategies
+    from memworld.evaluate.config import EvaluationConfig, usual_dynamics
     from memworld.pipeline import evaluate_memory
 
     config = EvaluationConfig(
         horizon=horizon,
         starts=starts,
-        dynamics=paper_strategies(conditioning),  # type: ignore[arg-type]
+        dynamics=usual_dynamics(conditioning),  # type: ignore[arg-type]
         seed=seed,
     )
     options = ["--output", output, "--horizon", horizon, "--starts", starts, "--conditioning", conditioning]
@@ -87,51 +87,68 @@ def evaluate(
     typer.echo(f"The report is {result.report}")
 
 
-@app.command()
-def paper(
-    output: Output = Path("runs/paper"),
-    quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, which only show that everything works.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="The paper's sizes, in about 6 hours on 2 cores.")] = False,
-    world: Annotated[
-        list[str] | None, typer.Option("--world", help="Only this world; give several [default: the paper's six].")
-    ] = None,
-    experiment: Annotated[
-        list[str] | None, typer.Option("--experiment", help="Only this experiment; give several [default: all].")
-    ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Do finished experiments anew.")] = False,
-    digest: Annotated[
-        Path | None, typer.Option("--digest", help="Folder for a table of the claims and the main charts as PNGs.")
-    ] = None,
-    seed: Seed = 0,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-) -> None:
-    """Run the paper's experiments beside trained baselines, and judge each of its claims.
+Quick = Annotated[bool, typer.Option("--quick", help="Tiny sizes, which only show that everything works.")]
+Full = Annotated[bool, typer.Option("--full", help="Sizes that mean something, in hours.")]
+Worlds = Annotated[
+    list[str] | None, typer.Option("--world", help="Only this world; give several [default: the study's six].")
+]
+Experiments = Annotated[
+    list[str] | None, typer.Option("--experiment", help="Only this experiment; give several [default: all].")
+]
+Again = Annotated[bool, typer.Option("--again", help="Do finished experiments anew.")]
+Digest = Annotated[
+    Path | None, typer.Option("--digest", help="Folder for a table of the claims and the main charts as PNGs.")
+]
 
-    What has finished stays: give the command again, and an interrupted run goes on; name worlds and
-    experiments to do it in pieces.
-    """
-    from memworld.paper import run_paper, write_digest
 
-    if quick == full:
-        raise MemworldError("say how large: --quick (minutes) or --full (hours)")
-    result = run_paper(
-        output,
-        "quick" if quick else "full",
-        world or (),
-        experiment or (),
-        seed,
-        again=again,
-        on_existing="overwrite" if overwrite else "resume",
-        progress=not quiet,
+def _add_study(name: str, help: str) -> None:
+    """Add the command of a study."""
+
+    @app.command(
+        name,
+        help=f"{help}\n\nWhat has finished stays: give the command again, and an interrupted run goes on; name worlds "
+        "and experiments to do it in pieces.",
     )
-    if digest is not None:
-        write_digest(result, digest)
-    for gap in result.gaps:
-        typer.echo(f"gap: {gap.world}{gap.experiment and f', {gap.experiment}'}: {gap.why}", err=True)
-    for verdicts in result.verdicts:
-        judged = verdicts.overall
-        typer.echo(
-            f"{judged.verdict:<14} {verdicts.claim.text} {judged.value:.3g} [{judged.low:.3g}, {judged.high:.3g}]"
+    def command(
+        output: Output = Path("runs") / name,
+        quick: Quick = False,
+        full: Full = False,
+        world: Worlds = None,
+        experiment: Experiments = None,
+        again: Again = False,
+        digest: Digest = None,
+        seed: Seed = 0,
+        overwrite: Overwrite = False,
+        quiet: Quiet = False,
+    ) -> None:
+        from memworld.studies import STUDIES, run_study, write_digest
+
+        if quick == full:
+            raise MemworldError("say how large: --quick (minutes) or --full (hours)")
+        result = run_study(
+            STUDIES[name],
+            output,
+            "quick" if quick else "full",
+            world or (),
+            experiment or (),
+            seed,
+            again=again,
+            on_existing="overwrite" if overwrite else "resume",
+            progress=not quiet,
         )
-    typer.echo(f"\nThe report is {result.report}")
+        if digest is not None:
+            write_digest(result, digest)
+        for gap in result.gaps:
+            typer.echo(f"gap: {gap.world}{gap.experiment and f', {gap.experiment}'}: {gap.why}", err=True)
+        for verdicts in result.verdicts:
+            judged = verdicts.overall
+            typer.echo(
+                f"{judged.verdict:<14} {verdicts.claim.text} {judged.value:.3g} [{judged.low:.3g}, {judged.high:.3g}]"
+            )
+        typer.echo(f"\nThe report is {result.report}")
+
+
+_add_study("paper", "Run the paper's experiments beside trained baselines, and judge each of its claims.")
+_add_study(
+    "better", "Measure the library's own dynamics beside the paper's strategies and trained baselines, and judge it."
+)

@@ -1,15 +1,21 @@
 """Encoders turn frames into Gaussians and latents back into frames.
 
-`vae.VAE` is ours; a plug-in only needs the methods of `Encoder`.
+`vae.VAE` is trained on the episodes themselves, `pretrained.PretrainedVAE` brings weights from
+elsewhere; a plug-in only needs the methods of `Encoder`.
 """
 
+import hashlib
+import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from memworld.errors import MemworldError
+from memworld.storage import read_json
 
 MIN_ACTIVE_UNITS = 2
 """With fewer active latents an encoder is collapsed: it draws one picture for every frame."""
@@ -62,9 +68,53 @@ def open_encoder(path: str | Path) -> Encoder:
     Raises:
         MemworldError: it is missing, damaged or of an unknown kind.
     """
+    from memworld.encoders.pretrained import PretrainedVAE
+    from memworld.encoders.pretrained_config import KIND
     from memworld.encoders.vae import VAE
 
+    description = read_json(Path(path) / "encoder.json", "encoder")
+    if isinstance(description, dict) and description.get("kind") == KIND:
+        return PretrainedVAE.open(Path(path))
     return VAE.open(Path(path))
+
+
+def fingerprint(settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256, in hex, of an encoder's settings, which are plain JSON values, and of its weights by name."""
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name}{array.shape}{array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def check_frames(frames: np.ndarray, frame_shape: tuple[int, int, int]) -> None:
+    """Do nothing if these are frames that an encoder of `frame_shape` takes: uint8 (B, H, W, C).
+
+    Raises:
+        MemworldError: they have another type or size.
+    """
+    if frames.dtype != np.uint8:
+        raise MemworldError(f"frames must be uint8, 0 to 255, got {frames.dtype}: convert them first")
+    if frames.ndim != 4:
+        raise MemworldError(f"frames have shape {frames.shape}: expected (B, *{frame_shape})")
+    if frames.shape[1:] != frame_shape:
+        raise MemworldError(
+            f"the encoder takes frames of {frame_shape}, got {frames.shape[1:]}: "
+            "resize them, or train an encoder on them"
+        )
+
+
+def check_latents(z: Tensor, latent_shape: tuple[int, ...]) -> None:
+    """Do nothing if these are flattened latents (B, D) of `latent_shape`.
+
+    Raises:
+        MemworldError: they have another size.
+    """
+    size = math.prod(latent_shape)
+    if z.ndim != 2 or z.shape[1] != size:
+        raise MemworldError(
+            f"the encoder decodes latents (B, {size}), got {tuple(z.shape)}: decode with the encoder that made them"
+        )
 
 
 def check_not_collapsed(encoder: Encoder) -> None:
@@ -76,5 +126,6 @@ def check_not_collapsed(encoder: Encoder) -> None:
     if encoder.active_units < MIN_ACTIVE_UNITS:
         raise MemworldError(
             f"the encoder has collapsed: {encoder.active_units} of its latent means vary over the training frames, so "
-            "every frame would look alike to a search; train longer, use the sigma objective, or lower beta"
+            "every frame would look alike to a search; train longer, use the sigma objective, or lower beta, and of a "
+            "pretrained encoder use a larger upscale or another model"
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from memworld.datasets import EpisodeDataset
-from memworld.encoders import check_not_collapsed
+from memworld.encoders import Encoder, check_not_collapsed
 from memworld.encoders.network import VAENetwork
 from memworld.encoders.training_data import TrainingData, digest
 from memworld.encoders.vae import VAE, VAEConfig, normalise
@@ -198,14 +198,14 @@ def _run(
     network.load_state_dict(run.best)
 
 
-def count_active(encoder: VAE, frames: Tensor) -> int:
+def count_active(encoder: Encoder, frames: Tensor) -> int:
     """Latent means whose standard deviation over (at most 2,000 of) the frames exceeds `ACTIVE_STD`."""
     stride = math.ceil(len(frames) / 2000)
     mu, _ = encoder.encode(frames[::stride].numpy())
     return int((mu.std(0, correction=0) > ACTIVE_STD).sum())
 
 
-def write_reconstructions(encoder: VAE, frames: Tensor, path: Path, count: int = 12) -> None:
+def write_reconstructions(encoder: Encoder, frames: Tensor, path: Path, count: int = 12) -> None:
     """Write a PNG of frames above their reconstructions."""
     chosen = frames[:: max(1, len(frames) // count)][:count].numpy()
     mu, _ = encoder.encode(chosen)

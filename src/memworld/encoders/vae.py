@@ -5,8 +5,6 @@ standard deviation: without that, a plain VAE encodes nothing of a small moving 
 section 5).
 """
 
-import hashlib
-import json
 import math
 import operator
 from collections.abc import Sequence
@@ -19,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memworld.encoders import check_frames, check_latents, fingerprint
 from memworld.encoders.network import VAENetwork
 from memworld.errors import MemworldError
 from memworld.storage import make_folder, one_line, read_arrays, read_json, remove_unfinished, write_arrays, write_json
@@ -159,11 +158,7 @@ class VAE:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of settings and weights."""
-        digest = hashlib.sha256(json.dumps(asdict(self.config)).encode())
-        for name, array in sorted(self._arrays().items()):
-            digest.update(f"{name}{array.shape}{array.dtype}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        return fingerprint(asdict(self.config), self._arrays())
 
     def encode(self, frames: np.ndarray) -> tuple[Tensor, Tensor]:
         """uint8 (B, H, W, C) frames to mu and sigma, float32 (B, D) each.
@@ -171,15 +166,7 @@ class VAE:
         Raises:
             MemworldError: frames of another type or size.
         """
-        if frames.dtype != np.uint8:
-            raise MemworldError(f"frames must be uint8, 0 to 255, got {frames.dtype}: convert them first")
-        if frames.ndim != 4:
-            raise MemworldError(f"frames have shape {frames.shape}: expected (B, *{self.frame_shape})")
-        if frames.shape[1:] != self.frame_shape:
-            raise MemworldError(
-                f"the encoder takes frames of {self.frame_shape}, got {frames.shape[1:]}: "
-                "resize them, or train an encoder on them"
-            )
+        check_frames(frames, self.frame_shape)
         if len(frames) == 0:
             return torch.empty(0, math.prod(self.latent_shape)), torch.empty(0, math.prod(self.latent_shape))
         parts = []
@@ -198,11 +185,7 @@ class VAE:
         Raises:
             MemworldError: latents of another size.
         """
-        size = math.prod(self.latent_shape)
-        if z.ndim != 2 or z.shape[1] != size:
-            raise MemworldError(
-                f"the encoder decodes latents (B, {size}), got {tuple(z.shape)}: decode with the encoder that made them"
-            )
+        check_latents(z, self.latent_shape)
         parts = []
         # The same codes and frames whatever precision the code around asks for.
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):

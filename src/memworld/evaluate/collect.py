@@ -7,6 +7,7 @@ import numpy as np
 
 from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.methods import Method, Predicted
+from memworld.evaluate.metrics import mean_of_numbers
 from memworld.evaluate.results import MetricRow, Neighbour, Retrieval, Strip, interval
 from memworld.evaluate.windows import Windows
 from memworld.memory import Memory
@@ -49,7 +50,7 @@ class Numbers:
             compared = [name for name in _COMPARED if name in metrics and key != ("persistence", "")]
             differences = {f"{name}_minus_persistence": metrics[name] - baseline[name] for name in compared}
             for name, value in {**metrics, **differences}.items():
-                per_metric.setdefault(name, []).append(_mean_of_numbers(value))
+                per_metric.setdefault(name, []).append(mean_of_numbers(value))
 
     def per_episode(self) -> dict[tuple[str, str, str], np.ndarray]:
         """By method, mode and metric, (E, T): means over windows of every held-out episode; NaN where there is none."""
@@ -72,13 +73,6 @@ class Numbers:
         return rows
 
 
-def _mean_of_numbers(value: np.ndarray) -> np.ndarray:
-    """(S, T) to (T,): the mean over windows, without those that have no number; NaN where none has."""
-    has = ~np.isnan(value)
-    total, count = np.where(has, value, 0).sum(0), has.sum(0)
-    return np.asarray(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
-
-
 class Gallery:
     """Film strips, and predictions with the moments behind them."""
 
@@ -93,13 +87,15 @@ class Gallery:
         self._memory = memory
         self.strips: list[Strip] = []
         self.retrievals: list[Retrieval] = []
+        self._first_modes: dict[str, str] = {}
 
     def add(self, method: Method, windows: Windows, predicted: Predicted) -> None:
         """Take what is wanted of one method's pictures on one episode, always of its middle window."""
         window = len(windows.starts) // 2
         self._add_to_strip(method, windows, predicted, window)
         kept = sum(r.method == method.name for r in self.retrievals)
-        wanted = kept < self._config.retrievals and method.mode == self._config.modes[0]
+        first = self._first_modes.setdefault(method.name, method.mode)
+        wanted = kept < self._config.retrievals and method.mode == first
         if predicted.rollout is not None and wanted and self._memory.keep_frames:
             self.retrievals.append(
                 Retrieval(

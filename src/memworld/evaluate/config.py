@@ -3,17 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from memworld.analogues import AnalogueConfig
 from memworld.dynamics import DynamicsConfig
+from memworld.engine import DynamicsSettings
 from memworld.errors import MemworldError
-from memworld.imagine import MODES, Mode, check_mode
+from memworld.imagine import Mode, check_mode
 from memworld.retrieve import STRATEGIES
 from memworld.search import Conditioning
 
+PAPER_MODES: tuple[Mode, ...] = ("requery", "follow")
+"""The modes of the paper's text and of its code."""
+
 
 def paper_strategies(conditioning: Conditioning = "none") -> dict[str, DynamicsConfig]:
-    """The paper's three strategies under their names, and the library's own default beside them."""
-    paper = {name: DynamicsConfig(name, conditioning=conditioning) for name in STRATEGIES}
-    return {**paper, "default": DynamicsConfig()}
+    """The paper's three strategies under their names."""
+    return {name: DynamicsConfig(name, conditioning=conditioning) for name in STRATEGIES}
+
+
+def usual_dynamics(conditioning: Conditioning = "none") -> dict[str, DynamicsSettings]:
+    """The paper's three strategies under their names, and the library's own dynamics as `default`."""
+    return {**paper_strategies(conditioning), "default": AnalogueConfig()}
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,8 @@ class EvaluationConfig:
         context: frames up to the start, that one included, that a method with a past may see.
         shown: steps ahead that tables and film strips show; those beyond the horizon are left out.
         dynamics: what to compare, by the names that the tables give them.
-        modes: of `imagine.MODES`; every dynamics is measured in each.
+        modes: of `imagine.MODES`; each of the paper's strategies is measured in all of them, other dynamics in their
+            own mode.
         seed: of starts, sampling and bootstrap.
         strips: film strips to keep.
         retrievals: predictions per dynamics whose neighbours to keep.
@@ -40,8 +50,8 @@ class EvaluationConfig:
     starts: int = 20
     context: int = 4
     shown: tuple[int, ...] = (1, 5, 10, 20)
-    dynamics: Mapping[str, DynamicsConfig] = field(default_factory=paper_strategies)
-    modes: tuple[Mode, ...] = MODES
+    dynamics: Mapping[str, DynamicsSettings] = field(default_factory=usual_dynamics)
+    modes: tuple[Mode, ...] = PAPER_MODES
     seed: int = 0
     strips: int = 3
     retrievals: int = 2

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from memworld.baselines import Baseline
+from memworld.dynamics import ResolvedDynamics
 from memworld.encoders import Encoder
 from memworld.evaluate.results import label_of
 from memworld.evaluate.windows import Windows
@@ -58,19 +59,20 @@ class Method:
 
 
 def search_methods(world: WorldModel, name: str, modes: Sequence[Mode], seed: int) -> list[Method]:
-    """A dynamics by search in each mode, under one name."""
+    """A dynamics by search in each mode, under one name; other dynamics than the paper's in their own mode alone."""
 
     def method(mode: Mode) -> Method:
         def predict(windows: Windows) -> Predicted:
             # Other noise for every episode: what is averaged over episodes must not share it.
             own = derived_seed(seed, name, mode, windows.episode)
-            rollout = world.imagine(windows.start_frames, windows.actions, mode=mode, seed=own)
+            rollout = world.imagine(windows.start_frames, windows.actions, past=windows.past, mode=mode, seed=own)
             assert rollout.frames is not None  # decode=True
             return Predicted(rollout.latents, rollout.frames, rollout=rollout)
 
         return Method(name, mode, predict)
 
-    return [method(mode) for mode in modes]
+    own = modes if isinstance(world.dynamics, ResolvedDynamics) else (world.usual_mode,)
+    return [method(mode) for mode in own]
 
 
 def trained(name: str, model: Baseline, seed: int) -> Method:

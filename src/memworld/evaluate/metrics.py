@@ -13,33 +13,6 @@ from memworld.memory import Memory
 from memworld.search import Candidates, Query
 from memworld.search.exact import ExactIndex
 
-MOVING = 0.05
-"""A pixel moves where a channel differs by more than this from the median picture, of frames in [0, 1]."""
-
-
-def l1(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Mean absolute error of the whole frame in [0, 1]: uint8 (N, H, W, C) twice to float64 (N,)."""
-    return np.asarray(_absolute_error(true, predicted).mean((1, 2), dtype=np.float64))
-
-
-def moving_pixel_l1(true: np.ndarray, predicted: np.ndarray, median: np.ndarray) -> np.ndarray:
-    """Mean absolute error over the pixels where truth or prediction differs from the median picture.
-
-    A phantom costs as much as a miss. NaN for a frame in which nothing moves.
-
-    Args:
-        true: uint8 (N, H, W, C).
-        predicted: uint8 (N, H, W, C).
-        median: uint8 (H, W, C) median picture of the training data.
-
-    Returns:
-        float64 (N,), in [0, 1].
-    """
-    moving = _differs(true, median) | _differs(predicted, median)
-    total = (_absolute_error(true, predicted) * moving).sum((1, 2), dtype=np.float64)
-    count = moving.sum((1, 2))
-    return np.asarray(np.divide(total, count, out=np.full(len(true), np.nan), where=count > 0))
-
 
 def ssim(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Structural similarity of the whole frame: uint8 (N, H, W, C) twice to float64 (N,), 1 is best.
@@ -60,18 +33,6 @@ def ssim(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 def latent_kl(true: Latents, predicted: Latents) -> np.ndarray:
     """KL(posterior of the true frame || predicted Gaussian) in nats: (N, D) twice to float64 (N,)."""
     return np.asarray(kl(true.double(), predicted.double()).numpy())
-
-
-def _absolute_error(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """(N, H, W) mean over channels of the absolute difference of uint8 frames, in [0, 1]."""
-    difference = np.maximum(true, predicted) - np.minimum(true, predicted)
-    return np.asarray(difference.mean(3, dtype=np.float32) / 255)
-
-
-def _differs(frames: np.ndarray, median: np.ndarray) -> np.ndarray:
-    """(N, H, W) bool: where any channel is further than `MOVING` from the median picture."""
-    difference = np.maximum(frames, median) - np.minimum(frames, median)
-    return np.asarray((difference > MOVING * 255).any(3))
 
 
 def median_picture(dataset: EpisodeDataset, most: int = 2000) -> np.ndarray:
@@ -128,3 +89,10 @@ class StateProbe:
         """(N, D) latents to float32 (N, K) states."""
         matches = self.index.nearest(Query(at_mean(z, torch.ones_like(z))), self.k)
         return np.asarray(self.states[matches.rows.numpy()].mean(1))
+
+
+def mean_of_numbers(values: np.ndarray) -> np.ndarray:
+    """The mean over windows, the first axis, without those that have no number; NaN where none has."""
+    has = ~np.isnan(values)
+    total, count = np.where(has, values, 0).sum(0), has.sum(0)
+    return np.asarray(np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0))

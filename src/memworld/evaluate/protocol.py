@@ -15,12 +15,13 @@ from memworld.evaluate import methods as known
 from memworld.evaluate.collect import Gallery, Numbers
 from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.methods import Method, Predicted
-from memworld.evaluate.metrics import StateProbe, l1, latent_kl, median_picture, moving_pixel_l1, ssim
+from memworld.evaluate.metrics import StateProbe, latent_kl, median_picture, ssim
 from memworld.evaluate.results import Evaluation, Table
 from memworld.evaluate.timing import measure_timings
 from memworld.evaluate.verdicts import warnings_about
 from memworld.evaluate.windows import Windows, episodes_of, held_out_windows
 from memworld.memory import Memory
+from memworld.pixels import l1, moving_pixel_l1
 from memworld.world_model import WorldModel
 
 
@@ -195,10 +196,7 @@ def _facts(
         f"fingerprint {encoder.fingerprint[:12]}",
     }
     for name, model in worlds.items():
-        used = model.dynamics
-        rows = "one row per episode" if used.strategy == "rollout" else f"k={used.k}"
-        change = ", delta" if used.delta else ""
-        facts[name] = f"{used.metric}, {rows}, {used.rule}{change}, conditioning on actions {used.conditioning}"
+        facts[name] = model.dynamics.about
     facts |= {name: model.about for name, model in models.items()}
     missing = {label: count for label, count in numbers.missing_rows.items() if count}
     if missing:

@@ -100,7 +100,7 @@ def _cut(episode: Episode, encoder: Encoder, starts: np.ndarray, horizon: int, p
     return Windows(
         episode=episode.id,
         starts=starts,
-        past=past_of(episode, starts, past),
+        past=Past.of(episode, starts, past),
         start_frames=episode.observations[starts],
         start_latents=latents[torch.from_numpy(starts)],
         actions=episode.actions[after - 1],
@@ -108,11 +108,3 @@ def _cut(episode: Episode, encoder: Encoder, starts: np.ndarray, horizon: int, p
         true_latents=latents[torch.from_numpy(after)],
         true_states=None if episode.states is None else episode.states[after],
     )
-
-
-def past_of(episode: Episode, starts: np.ndarray, moments: int) -> Past:
-    """The moments before each of the (S,) starts, (S, moments) of them."""
-    before = starts[:, None] - np.arange(moments, 0, -1)
-    known = before >= 0
-    clipped = before.clip(min=0)
-    return Past(episode.observations[clipped], episode.actions[clipped], known)

@@ -26,6 +26,7 @@ from memworld.storage import (
     KIND_KEY,
     OnExisting,
     check_no_links,
+    delete,
     locked,
     make_folder,
     one_line,
@@ -41,7 +42,10 @@ FORMAT = 1
 
 INDEX = "memory.json"
 
-_PARTS = (INDEX, "episodes", "encoder")
+LEARNED = "learned"
+"""Folder of what dynamics have learned from the memory; it can be deleted, and is learned anew."""
+
+_PARTS = (INDEX, "episodes", "encoder", LEARNED)
 
 _EPISODE_FILE = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._-]*({re.escape(FRAMES)}|{re.escape(ARRAYS)})")
 
@@ -79,6 +83,8 @@ def save_memory(
             old = open_memory(path)
             check_same_memory(path, old, memory)
             kept = _kept(path, old, memory)
+            if len(kept) < len(old.episodes):
+                delete(path / LEARNED)  # it holds also of what is removed now
         else:
             begin_memory(memory, path)
         stored = {e.entry.id for e in kept}
@@ -127,6 +133,7 @@ def forget_episodes(path: str | Path, ids: Sequence[str]) -> int:
             raise MemworldError(f"the memory has no episode {min(unknown)!r}: see memworld inspect for those it has")
         left = [(entry, sha256) for entry, sha256 in listed if entry.id not in gone]
         write_json(path / INDEX, _index(settings, left))
+        delete(path / LEARNED)  # it holds also of what is forgotten now
         _clean(path, [entry.id for entry, _ in left], settings.keep_frames)
     return sum(entry.steps for entry, _ in left)
 

@@ -30,7 +30,10 @@ WRITTEN = 10
 """Most rows of a heatmap whose numbers are written into it."""
 
 _PNG_INK = "#1c2126"
-_PNG_COLOURS = 64
+_PNG_COLOURS = 256
+
+BANDS = 8
+"""Most lines of a small picture that have their intervals drawn: those of more lie over each other."""
 
 
 def shown(chart: Chart) -> tuple[Chart, tuple[str, ...]]:
@@ -72,18 +75,25 @@ def chart_svg(chart: Chart, looks: Mapping[str, Look], prefix: str) -> str:
 
 
 def chart_png(chart: Chart, looks: Mapping[str, Look], *, title: str = "", dpi: int = 80) -> bytes:
-    """A chart with its title and its legend below, on white, as a small PNG; b"" if it has no point to show."""
+    """A chart with its title and its legend below, on white, as a small PNG; b"" if it has no point to show.
+
+    Of more than `BANDS` lines no intervals are drawn.
+    """
     chart, cut = shown(chart)
     if not chart.curves:
         return b""
     labels = list(dict.fromkeys(curve.label for curve in chart.curves))
+    if len(labels) > BANDS:
+        chart = replace(chart, curves=tuple(replace(curve, low=(), high=()) for curve in chart.curves))
     columns = min(3 if max(map(len, labels)) < 30 else 2, len(labels))
     rows = math.ceil(len(labels) / columns)
     with _quiet(), plain_style():
         figure = Figure(figsize=(8.0, 4.4 + 0.2 * rows), layout="constrained", dpi=dpi)
         axes = figure.add_subplot()
         _draw(axes, chart, looks, _PNG_INK)
-        figure.suptitle(title or chart.title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=_PNG_INK)
+        figure.suptitle(
+            _wrapped(title or chart.title, 78), x=0.01, ha="left", fontsize=11, fontweight="bold", color=_PNG_INK
+        )
         keys = [_key(label, looks[label], marked=_is_marked(chart, label)) for label in labels]
         figure.legend(
             handles=keys, loc="outside lower center", ncols=columns, frameon=False, fontsize=9, labelcolor=_PNG_INK

@@ -1,4 +1,4 @@
-"""The verdicts on the paper's claims: as JSON, as a table for the documentation, and as the page shows them."""
+"""The verdicts on claims: as JSON, as a table for the documentation, and as the page shows them."""
 
 import math
 from collections.abc import Sequence

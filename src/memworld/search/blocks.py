@@ -101,9 +101,11 @@ class FeatureForm:
         conditioning: `soft` or `mixed` if it has columns for the difference of actions that these need.
     """
 
-    def __init__(self, metric: str, candidates: Candidates, conditioning: Conditioning) -> None:
-        """Choose centre and scales."""
-        self.metric, self.conditioning = metric, conditioning
+    def __init__(
+        self, metric: str, candidates: Candidates, conditioning: Conditioning, counts: Tensor | None = None
+    ) -> None:
+        """Choose centre and scales; `counts` (D,) float64 are the weights of the latents in the metric."""
+        self.metric, self.conditioning, self._counts = metric, conditioning, counts
         self._actions = candidates.may_differ(candidates.actions, conditioning)
         self._candidates = candidates
         # Distances do not change when everything moves by one vector, and near 0 numbers round least.
@@ -160,11 +162,11 @@ class FeatureForm:
         return weights / length.clamp(min=torch.finfo(length.dtype).tiny)
 
     def _latent_weights(self, query: Latents) -> Tensor:
-        return PRODUCT_FORMS[self.metric].weights(self._centred(query))
+        return PRODUCT_FORMS[self.metric].weights(self._centred(query), self._counts)
 
     def _raw(self, chosen: Tensor) -> Tensor:
         latents = self._candidates.latents[self._candidates.rows[chosen]]
-        features = PRODUCT_FORMS[self.metric].features(self._centred(latents))
+        features = PRODUCT_FORMS[self.metric].features(self._centred(latents), self._counts)
         if self._actions is None:
             return features
         return torch.cat([features, squared_difference_features(self._actions[chosen].double())], 1)

@@ -8,6 +8,7 @@ product ran. (Queries so far away, 10^15 times the spread of the memory and more
 formula in float64 itself cannot tell rows apart get rows that are as near as it can tell.)
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -15,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from memworld.errors import lookup
+from memworld.errors import MemworldError, lookup
 from memworld.gaussian import DISTANCES
 from memworld.memory import Rows
 from memworld.search import Candidates, Conditioning, Matches, Query, check_k, concatenate
@@ -59,6 +60,7 @@ class ExactIndex:
         precision: Precision = "auto",
         device: str = "auto",
         by_action: bool = False,
+        weights: Tensor | None = None,
     ) -> None:
         """Precompute the features of all candidates.
 
@@ -72,12 +74,17 @@ class ExactIndex:
                 only them, or `mixed` where some of an action is not discrete; not done where there
                 are almost as many actions as rows. It costs other searches a little; answers are
                 the same.
+            weights: (D,) of the latents in the metric, finite, from 0 and not all 0; None counts each once.
 
         Raises:
-            MemworldError: an unknown metric, precision or device, or latents that are not sound.
+            MemworldError: an unknown metric, precision or device, or latents or weights that are not sound.
         """
         self.metric = metric
         self._distance = lookup(DISTANCES, metric, "metric")
+        self._weights: Tensor | None = None
+        if weights is not None:
+            self._weights = _sound(weights, candidates.dim).to(choose_device(device))
+            self._distance = functools.partial(self._distance, weights=self._weights)
         self._storage = lookup(_STORAGE, precision, "precision")
         self._device = choose_device(device)
         self._candidates = candidates.to(self._device).check()
@@ -91,7 +98,7 @@ class ExactIndex:
         self._coarse_tries = _TRIES if precision in ("auto", "bfloat16") and coarse_pays(self._device) else 0
 
     def _lay_out(self, conditioning: Conditioning) -> tuple[FeatureForm, list[Region]]:
-        form = FeatureForm(self.metric, self._candidates, conditioning)
+        form = FeatureForm(self.metric, self._candidates, conditioning, self._weights)
         blocks = arrange(self._together.of if self._together else None, self._candidates.episodes)
         return form, [build(form, members, self._candidates.episodes, self._storage) for members in blocks]
 
@@ -203,3 +210,15 @@ class ExactIndex:
                 return None
             self._kinds[conditioning] = Kinds(features)
         return self._kinds[conditioning]
+
+
+def _sound(weights: Tensor, dim: int) -> Tensor:
+    """Weights (D,) of latents as float64.
+
+    Raises:
+        MemworldError: of another number, negative, not finite or all 0.
+    """
+    sound = weights.shape == (dim,) and bool(torch.isfinite(weights).all()) and bool((weights >= 0).all())
+    if not sound or not bool((weights > 0).any()):
+        raise MemworldError(f"weights of latents must be {dim} finite numbers from 0, not all 0")
+    return weights.double()

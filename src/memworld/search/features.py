@@ -5,13 +5,21 @@ the query, which moves no row past another (METHOD section 3). Both sides are co
 product itself may run in less.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from memworld.gaussian import Latents
+
+
+class Side(Protocol):
+    """One side of an inner product."""
+
+    def __call__(self, latents: Latents, counts: Tensor | None = None, /) -> Tensor:
+        """(N, D) to (N, F), where the terms of each latent count (D,) times, or once."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -23,46 +31,56 @@ class ProductForm:
         weights: query latents (Q, D) to weights (Q, F).
     """
 
-    features: Callable[[Latents], Tensor]
-    weights: Callable[[Latents], Tensor]
+    features: Side
+    weights: Side
 
 
-def squared_difference_features(vectors: Tensor) -> Tensor:
-    """(N, D) to (N, 1 + D): the stored side of |v - w|^2."""
-    return torch.cat([(vectors**2).sum(1, keepdim=True), vectors], 1)
+def squared_difference_features(vectors: Tensor, counts: Tensor | None = None) -> Tensor:
+    """(N, D) to (N, 1 + D): the stored side of |v - w|^2, each of whose terms counts (D,) times."""
+    return torch.cat([_sum(vectors**2, counts), vectors], 1)
 
 
-def squared_difference_weights(vectors: Tensor) -> Tensor:
+def squared_difference_weights(vectors: Tensor, counts: Tensor | None = None) -> Tensor:
     """(Q, D) to (Q, 1 + D): the query's side of |v - w|^2, but for |w|^2."""
-    return torch.cat([vectors.new_ones(len(vectors), 1), -2 * vectors], 1)
+    return torch.cat([vectors.new_ones(len(vectors), 1), _times(-2 * vectors, counts)], 1)
 
 
-def _l2_features(stored: Latents) -> Tensor:
-    return squared_difference_features(stored.z)
+def _l2_features(stored: Latents, counts: Tensor | None = None) -> Tensor:
+    return squared_difference_features(stored.z, counts)
 
 
-def _l2_weights(query: Latents) -> Tensor:
-    return squared_difference_weights(query.z)
+def _l2_weights(query: Latents, counts: Tensor | None = None) -> Tensor:
+    return squared_difference_weights(query.z, counts)
 
 
-def _kl_stored_query_features(stored: Latents) -> Tensor:
-    log_sigma = torch.log(stored.sigma).sum(1, keepdim=True)
+def _kl_stored_query_features(stored: Latents, counts: Tensor | None = None) -> Tensor:
+    log_sigma = _sum(torch.log(stored.sigma), counts)
     return torch.cat([-log_sigma, stored.sigma**2 + stored.mu**2, stored.mu], 1)
 
 
-def _kl_stored_query_weights(query: Latents) -> Tensor:
-    precision = query.sigma**-2
+def _kl_stored_query_weights(query: Latents, counts: Tensor | None = None) -> Tensor:
+    precision = _times(query.sigma**-2, counts)
     return torch.cat([precision.new_ones(len(query), 1), precision / 2, -query.mu * precision], 1)
 
 
-def _kl_query_stored_features(stored: Latents) -> Tensor:
+def _kl_query_stored_features(stored: Latents, counts: Tensor | None = None) -> Tensor:
     precision = 1 / stored.sigma**2
-    first = (torch.log(stored.sigma) + stored.mu**2 * precision / 2).sum(1, keepdim=True)
+    first = _sum(torch.log(stored.sigma) + stored.mu**2 * precision / 2, counts)
     return torch.cat([first, precision / 2, -stored.mu * precision], 1)
 
 
-def _kl_query_stored_weights(query: Latents) -> Tensor:
-    return torch.cat([query.mu.new_ones(len(query), 1), query.sigma**2 + query.mu**2, query.mu], 1)
+def _kl_query_stored_weights(query: Latents, counts: Tensor | None = None) -> Tensor:
+    squares, means = _times(query.sigma**2 + query.mu**2, counts), _times(query.mu, counts)
+    return torch.cat([query.mu.new_ones(len(query), 1), squares, means], 1)
+
+
+def _times(terms: Tensor, counts: Tensor | None) -> Tensor:
+    return terms if counts is None else terms * counts
+
+
+def _sum(terms: Tensor, counts: Tensor | None) -> Tensor:
+    """(N, D) to (N, 1)."""
+    return _times(terms, counts).sum(1, keepdim=True)
 
 
 PRODUCT_FORMS: dict[str, ProductForm] = {

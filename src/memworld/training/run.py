@@ -57,6 +57,11 @@ class Run:
             return
         stored = read_json(log, "training run")
         try:
+            if stored["settings"] and not set(self.settings) & set(stored["settings"]):
+                raise MemworldError(
+                    f"{self.output} holds what was not trained, so that there is nothing to resume: name another "
+                    "folder, or use --overwrite"
+                )
             self.finished, self.stopped_early = bool(stored["finished"]), bool(stored["stopped_early"])
             for group, settings in self.settings.items():
                 for name, value in settings.items():

@@ -8,7 +8,7 @@ from memworld.datasets import EpisodeDataset
 from memworld.encoders import Encoder
 from memworld.encoders.training import TrainingConfig, train_vae
 from memworld.encoders.vae import VAEConfig
-from memworld.evaluate.experiments.config import PaperConfig
+from memworld.evaluate.experiments.config import StudyConfig
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.formats import open_dataset
 from memworld.memory import Memory
@@ -16,7 +16,7 @@ from tests.helpers import moving_square_dataset
 
 RECORDED = Path(__file__).parents[2] / "recorded"
 
-SMALL = PaperConfig(
+SMALL = StudyConfig(
     training=4,
     validation=1,
     held_out=3,
@@ -44,7 +44,7 @@ def square_laboratory(horizon: int = 6) -> Laboratory:
     `dataclasses.replace` gives another.
     """
     encoder, memory, data = _squares()
-    config = PaperConfig(**{**vars(SMALL), "horizon": horizon})
+    config = StudyConfig(**{**vars(SMALL), "horizon": horizon})
     return Laboratory("square", data[:4], data[5:8], data[8:], encoder, memory, {}, config=config)
 
 
@@ -59,7 +59,7 @@ def pong_laboratory(horizon: int = 6) -> Laboratory:
     """The real recording of Pong in `tests/recorded`: 2 episodes in memory, 1 held out, none further."""
     encoder, memory, data = _pong()
     sizes = {**vars(SMALL), "training": 2, "held_out": 1, "further": 0, "sizes": (1, 2), "horizon": horizon}
-    return Laboratory("pong", data[:2], data[2:3], data[:0], encoder, memory, {}, config=PaperConfig(**sizes))
+    return Laboratory("pong", data[:2], data[2:3], data[:0], encoder, memory, {}, config=StudyConfig(**sizes))
 
 
 @functools.cache

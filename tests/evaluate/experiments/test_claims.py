@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memworld.evaluate.experiments.claims import CLAIMS, FEWEST, Verdicts, judge
+from memworld.evaluate.experiments.claims import FEWEST, Claim, Verdicts, judge
 from memworld.evaluate.experiments.result import Evidence, ExperimentResult
 from memworld.evaluate.results import interval
+from memworld.studies import PAPER
 
 RATIO = "long_horizon_better"
 COMPARABLE = "one_step_comparable"
@@ -21,12 +22,12 @@ def judged(claim: str, **worlds: tuple[np.ndarray, np.ndarray]) -> Verdicts:
         ExperimentResult("horizon", world, evidence=(Evidence(claim, "t = 20", tuple(a.tolist()), tuple(b.tolist())),))
         for world, (a, b) in worlds.items()
     ]
-    return next(v for v in judge(results) if v.claim.id == claim)
+    return next(v for v in judge(PAPER.claims, results) if v.claim.id == claim)
 
 
 def test_every_claim_is_told_apart_and_has_words() -> None:
-    assert len({claim.id for claim in CLAIMS}) == len(CLAIMS)
-    assert all(claim.text.endswith(".") and claim.decided_by for claim in CLAIMS)
+    assert len({claim.id for claim in PAPER.claims}) == len(PAPER.claims)
+    assert all(claim.text.endswith(".") and claim.decided_by for claim in PAPER.claims)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_a_claim_that_holds_here_and_not_there_depends_on_the_world() -> None:
 
 
 def test_without_evidence_nothing_is_decided() -> None:
-    found = judge([])
+    found = judge(PAPER.claims, [])
     assert {v.overall.verdict for v in found} == {"undecided"}
     assert all(np.isnan(v.overall.value) and v.worlds == () for v in found)
 
@@ -129,3 +130,78 @@ def test_a_world_without_numbers_does_not_silence_the_others() -> None:
     assert found.overall.verdict == "holds"
     assert [w.verdict for w in found.worlds] == ["undecided", "holds"]
     assert judged(RATIO, blank=(np.full(8, np.nan), EIGHT)).overall.verdict == "undecided"
+
+
+SHARES = {"more than half": 0.51, "four of five": 0.8, "all": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("share", "worlds", "needed"),
+    [
+        ("more than half", 5, 3),
+        ("more than half", 6, 4),
+        ("four of five", 5, 4),
+        ("four of five", 6, 5),
+        ("four of five", 10, 8),
+        ("all", 5, 5),
+        ("all", 6, 6),
+        ("all", 1, 1),
+    ],
+)
+def test_a_share_of_the_worlds_holds_exactly_if_so_many_do(share: str, worlds: int, needed: int) -> None:
+    claim = Claim("some", "It is so.", "a / b", bound=0.9, share=SHARES[share])
+    for below in range(worlds + 1):
+        factors = [0.5] * below + [1.4] * (worlds - below)
+        order = np.random.default_rng(below).permutation(worlds)
+        results = [
+            ExperimentResult("x", f"w{n}", evidence=(Evidence("some", "", tuple(factors[n] * EIGHT), tuple(EIGHT)),))
+            for n in order
+        ]
+        (found,) = judge([claim], results)
+        assert [w.verdict for w in found.worlds].count("holds") == below
+        assert found.overall.verdict == ("holds" if below >= needed else "does not hold")
+        assert found.overall.value == pytest.approx(0.5 if below >= needed else 1.4)
+
+
+@pytest.mark.parametrize("share", SHARES.values())
+def test_a_share_is_undecided_where_its_last_world_is(share: float) -> None:
+    """Whose interval reaches over the bound decides nothing, unless enough others lie below."""
+    claim = Claim("some", "It is so.", "a / b", share=share)
+    sides = [(0.5 * EIGHT, EIGHT)] * 2 + [(EIGHT, EIGHT[::-1].copy())] * 3
+    results = [
+        ExperimentResult("x", f"w{n}", evidence=(Evidence("some", "", tuple(a), tuple(b)),))
+        for n, (a, b) in enumerate(sides)
+    ]
+    assert judge([claim], results)[0].overall.verdict == "undecided"
+
+
+def test_a_share_counts_a_world_without_any_error_as_below() -> None:
+    """Its ratio is 0, whose logarithm is no number that means could be taken of."""
+    results = [
+        ExperimentResult("x", f"w{n}", evidence=(Evidence("some", "", tuple(factor * EIGHT), tuple(EIGHT)),))
+        for n, factor in enumerate((0.0, 0.0, 0.0, 2.0, 2.0))
+    ]
+    found = judge([Claim("some", "It is so.", "a / b", share=0.51)], results)[0].overall
+    assert (found.value, found.high, found.verdict) == (0, 0, "holds")
+    assert judge([Claim("some", "It is so.", "a / b", share=0.8)], results)[0].overall.verdict == "does not hold"
+
+
+def test_a_share_is_of_the_worlds_that_tell() -> None:
+    """A world that has no such number is none that it does not hold in."""
+    blank = ExperimentResult("x", "blank", evidence=(Evidence("some", "", (float("nan"),) * 8, tuple(EIGHT)),))
+    told = [
+        ExperimentResult("x", f"w{n}", evidence=(Evidence("some", "", tuple(0.5 * EIGHT), tuple(EIGHT)),))
+        for n in range(3)
+    ]
+    found = judge([Claim("some", "It is so.", "a / b", share=1.0)], [blank, *told])[0]
+    assert found.overall.verdict == "holds"
+    assert found.overall.episodes == 24
+
+
+def test_nothing_over_nothing_does_not_silence_the_other_worlds() -> None:
+    nothing = np.zeros(8)
+    found = judged(RATIO, one=(EIGHT / 2, EIGHT), two=(nothing, nothing))
+    assert found.overall.verdict == "holds"
+    assert found.overall.value == pytest.approx(0.5)
+    assert found.worlds[1].verdict == "undecided"
+    assert np.isnan(found.worlds[1].value)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from memworld.datasets import EpisodeDataset
 from memworld.episodes import Episode
-from memworld.evaluate.config import EvaluationConfig
+from memworld.evaluate.config import EvaluationConfig, paper_strategies
 from memworld.evaluate.experiments import coverage
-from memworld.evaluate.experiments.config import PaperConfig
-from memworld.evaluate.experiments.coverage_findings import CHOICES, MAIN, Findings, Point, strategies
+from memworld.evaluate.experiments.config import StudyConfig
+from memworld.evaluate.experiments.coverage_findings import CHOICES, MAIN, Findings, Point
 from memworld.evaluate.experiments.distances import (
     Cover,
     choose_greedily,
@@ -48,7 +48,7 @@ def laboratory(
     encoder = PixelEncoder()
     memory = Memory(LEFT_RIGHT, encoder)
     memory.extend(first, encoder)
-    config = replace(PaperConfig(horizon=5, starts=4, sizes=(1, 4), draws=2), **sizes)  # type: ignore[arg-type]
+    config = replace(StudyConfig(horizon=5, starts=4, sizes=(1, 4), draws=2), **sizes)  # type: ignore[arg-type]
     return Laboratory("line", first, unseen, more, encoder, memory, {}, config=config)
 
 
@@ -169,7 +169,7 @@ def test_errors_are_those_of_a_memory_that_is_made_anew(lanes: Laboratory, resul
     windows = list(held_out_windows(lanes.held_out, lanes.encoder, 5, 4, 0))
     mu, sigma = (torch.cat([getattr(w.start_latents, name) for w in windows]) for name in ("mu", "sigma"))
     start = draw(mu, sigma, seeded(derived_seed(0, "coverage", "start")))
-    world = WorldModel(lanes.encoder, memory, strategies()["replay_kl"])
+    world = WorldModel(lanes.encoder, memory, paper_strategies()["replay_kl"])
     rollout = world.imagine(
         start, np.concatenate([w.actions for w in windows]), seed=derived_seed(0, "coverage", "replay_kl")
     )

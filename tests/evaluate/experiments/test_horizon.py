@@ -41,7 +41,7 @@ def test_every_method_is_in_every_table(lab: Laboratory, result: ExperimentResul
     assert isinstance(lab.models["latent_gru"], TrainedBaseline)
     assert [t.title for t in result.tables] == [words for words, _ in horizon.METRICS.values()]
     expected = {"encoder_bound", "persistence", "data_mean", "latent_gru", "rssm_latents", "oracle"}
-    searches = {f"{n} {m}" for n in ("rollout", "replay_l2", "replay_kl", "default") for m in ("requery", "follow")}
+    searches = {f"{n} {m}" for n in ("rollout", "replay_l2", "replay_kl") for m in ("requery", "follow")}
     for table in result.tables:
         assert {row.label for row in table.rows} == expected | searches
         assert table.columns == tuple(f"t={h}" for h in lab.config.shown if h <= 20)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 
 from memworld.actions import ActionSpace, action_parts, as_actions
 from memworld.evaluate.experiments import planning, playing
-from memworld.evaluate.experiments.config import PaperConfig
+from memworld.evaluate.experiments.config import StudyConfig
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.planning import run, run_in, strategies
 from memworld.evaluate.experiments.playing import RECORDED_SEEDS, marks, play
@@ -138,7 +138,7 @@ def pong(tmp_path_factory: pytest.TempPathFactory) -> tuple[Laboratory, Path, Ex
     )
     memory = Memory(data.info, encoder)
     memory.extend(data, encoder)
-    config = PaperConfig(play_episodes=2, play_steps=60)
+    config = StudyConfig(play_episodes=2, play_steps=60)
     lab = Laboratory("pong", data, data[:0], data[:0], encoder, memory, {}, config=config)
     return lab, folder, run(lab, folder)
 
@@ -262,7 +262,7 @@ def plank_laboratory(tmp_path: Path, **sizes: Any) -> tuple[Laboratory, World]:
     encoder = PixelEncoder()
     memory = Memory(data.info, encoder)
     memory.extend(data, encoder)
-    config = PaperConfig(**{"play_episodes": 2, "play_steps": 30, "random_start": 3, **sizes})
+    config = StudyConfig(**{"play_episodes": 2, "play_steps": 30, "random_start": 3, **sizes})
     return Laboratory("plank", data, data[:0], data[:0], encoder, memory, {}, config=config), world
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from memworld.datasets import EpisodeDataset
 from memworld.episodes import Episode
 from memworld.evaluate.experiments import similarity
-from memworld.evaluate.experiments.config import PaperConfig
+from memworld.evaluate.experiments.config import StudyConfig
 from memworld.evaluate.experiments.distances import nearest_between, warping_between, warping_cost
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.result import ExperimentResult, Number, read_result, write_result
@@ -36,7 +36,7 @@ def lanes() -> Laboratory:
     encoder = PixelEncoder()
     memory = Memory(LEFT_RIGHT, encoder)
     memory.extend(data[0], encoder)
-    return Laboratory("line", data[0], data[1], data[0], encoder, memory, {}, config=PaperConfig(horizon=20, starts=6))
+    return Laboratory("line", data[0], data[1], data[0], encoder, memory, {}, config=StudyConfig(horizon=20, starts=6))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,15 @@ from memworld.baselines import Baseline
 from memworld.evaluate.config import EvaluationConfig, paper_strategies
 from memworld.evaluate.experiments.fairness import fairness, validation_looks
 from memworld.evaluate.experiments.laboratory import Laboratory
-from memworld.evaluate.experiments.measuring import as_number, at, evaluation_config, evidence, gaps, kind_of
+from memworld.evaluate.experiments.measuring import (
+    as_number,
+    at,
+    evaluation_config,
+    evidence,
+    gaps,
+    kind_of,
+    timed_in_turn,
+)
 from memworld.evaluate.experiments.result import (
     Cell,
     Chart,
@@ -23,8 +31,6 @@ from memworld.evaluate.experiments.result import (
 )
 from memworld.evaluate.protocol import evaluate
 from memworld.evaluate.results import Evaluation, interval, label_of
-from memworld.evaluate.windows import held_out_windows
-from memworld.world_model import WorldModel
 
 HORIZONS = (1, 5, 10, 20)
 """Steps ahead of the tables."""
@@ -201,16 +207,8 @@ def _zero_shot(lab: Laboratory, evaluation: Evaluation) -> tuple[Evidence, ...]:
 
 def _alternating(lab: Laboratory, horizon: int) -> Evidence:
     """Rollout and Replay-KL timed in turn, so that whatever else slows the machine slows both."""
-    windows = next(held_out_windows(lab.held_out, lab.encoder, horizon, 1, lab.config.seed))
-    worlds = [WorldModel(lab.encoder, lab.memory, paper_strategies()[name]) for name in ("rollout", "replay_kl")]
-    spent: tuple[list[float], list[float]] = ([], [])
-    for repetition in range(REPETITIONS + 1):
-        for world, times in zip(worlds, spent, strict=True):
-            began = time.perf_counter()
-            world.imagine(windows.start_frames, windows.actions, mode="requery", seed=repetition, decode=False)
-            times.append((time.perf_counter() - began) * 1000 / horizon)
-    # The first of each also builds the index.
-    a, b = (tuple(times[1:]) for times in spent)
+    dynamics = [paper_strategies()[name] for name in ("rollout", "replay_kl")]
+    a, b = timed_in_turn(lab, dynamics, horizon, REPETITIONS, batch=1)
     compared = f"ms per step of one imagined world, {REPETITIONS} times in turn, not decoded; memory {lab.memory.steps}"
     return Evidence("kl_slower", compared, a, b)
 

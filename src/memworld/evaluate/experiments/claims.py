@@ -1,11 +1,12 @@
-"""The paper's claims, each with the comparison that decides it, and the verdicts.
+"""Claims, each with the comparison that decides it, and the verdicts.
 
 A claim is about two quantities, measured on the same held-out episodes in several worlds. In a world
 it holds where the 95% bootstrap interval over episodes of their ratio (or difference) lies wholly
 below the claim's bound, does not hold where it lies wholly above, and is undecided else. Over all
 worlds the ratios' geometric mean (the differences' mean) decides in the same way, each world
 counting once, unless it holds in one world and does not in another: then it depends on the world,
-and is undecided. With fewer than five episodes in a world nothing is decided.
+and is undecided. A claim about a share of the worlds is decided by the last world that must be among
+them: a claim about all, by the worst. With fewer than five episodes in a world nothing is decided.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,10 +31,11 @@ class Claim:
 
     Attributes:
         id: its name in `claims.json`.
-        text: what the paper claims.
+        text: what is claimed.
         decided_by: what is compared, in words.
         compare: whether `a / b` or `a - b` must lie below `bound`.
         bound: of the comparison; 1.1 for a ratio that must be "comparable".
+        share: of the worlds in which it is claimed; None for their mean.
     """
 
     id: str
@@ -41,98 +43,7 @@ class Claim:
     decided_by: str
     compare: Literal["ratio", "difference"] = "ratio"
     bound: float = 1.0
-
-
-CLAIMS: tuple[Claim, ...] = (
-    Claim(
-        "one_step_comparable",
-        "One step ahead, search predicts about as well as a trained PlaNet.",
-        "moving-pixel L1 of replay_kl (requery) / rssm_latents at t = 1; comparable: below 1.1",
-        bound=1.1,
-    ),
-    Claim(
-        "long_horizon_better",
-        "Over long horizons, search predicts better than a trained PlaNet.",
-        "moving-pixel L1 of replay_kl (requery) / rssm_latents at t = 20",
-    ),
-    Claim(
-        "long_horizon_better_than_pixels",
-        "Over long horizons, search predicts better than PlaNet as published, from pixels.",
-        "moving-pixel L1 of replay_kl (requery) / rssm_pixels at t = 20",
-    ),
-    Claim(
-        "long_horizon_latents",
-        "Over long horizons, search stays closer in latent space than a trained PlaNet.",
-        "KL of replay_kl (requery) / rssm_latents at t = 20",
-    ),
-    Claim(
-        "kl_sharper_than_l2",
-        "Retrieval by KL gives better pictures than retrieval by L2.",
-        "moving-pixel L1 of replay_kl / replay_l2, both requery, mean over t = 1, 5, 10, 20",
-    ),
-    Claim(
-        "kl_closer_than_l2",
-        "Retrieval by KL keeps a lower KL divergence than retrieval by L2.",
-        "KL of replay_kl / replay_l2, both requery, mean over t = 1, 5, 10, 20",
-    ),
-    Claim(
-        "rollout_steadier",
-        "The rollout buffer reduces the variance of the estimate.",
-        "spread of the retrieved successors (root mean variance over latents) of rollout / replay_l2 at t = 1",
-    ),
-    Claim(
-        "coverage_beats_volume",
-        "Coverage counts, not volume: 5 well-chosen episodes do better than 30 badly chosen ones.",
-        "moving-pixel L1 of replay_kl (requery), mean over t = 1, 5, 10, 20: 5 episodes chosen for coverage / the "
-        "most episodes chosen for the lack of it",
-    ),
-    Claim(
-        "vast_worlds_fail",
-        "In a vast state space search falls behind PlaNet.",
-        "moving-pixel L1 of rssm_latents / replay_kl (requery) at t = 10, in vast worlds only",
-    ),
-    Claim(
-        "hard_conditioning_starves_rollout",
-        "Conditioning on actions costs the rollout buffer more than the replay buffer.",
-        "moving-pixel L1 at t = 1: (replay_l2 hard / replay_l2 none) / (rollout hard / rollout none)",
-    ),
-    Claim(
-        "l2_hallucinates",
-        "Replay-L2 mixes scenes: its retrieved successors disagree more than the world moves in a step.",
-        "persistence's distance in latents to the truth / spread of replay_l2's successors at t = 1",
-    ),
-    Claim(
-        "coherent_but_drifting",
-        "Long predictions stay coherent and drift from the truth: the pictures stay like remembered ones.",
-        "distance to the nearest remembered latent at t = 20 (small by construction: it predicts remembered latents) / "
-        "distance to the truth at t = 20, replay_kl (requery)",
-    ),
-    Claim(
-        "errors_compound",
-        "Errors accumulate faster than in proportion to the steps.",
-        "20 times the latent error of replay_kl (requery) at t = 1 / its latent error at t = 20",
-    ),
-    Claim(
-        "kl_slower",
-        "Replay-KL takes longer per step than Rollout (twice, in the paper).",
-        "milliseconds per imagined step of rollout / replay_kl, both requery",
-    ),
-    Claim(
-        "planning_acts",
-        "Acting by the retrieved moments' own futures does better than chance.",
-        "return of random play - return of voting over the futures of replay_kl's rows, as shares of the "
-        "demonstrator's lead over random play",
-        compare="difference",
-        bound=0.0,
-    ),
-    Claim(
-        "zero_shot_time",
-        "Search is ahead of a PlaNet that has trained for little time in the same latents.",
-        "moving-pixel L1 at t = 10 of replay_kl (requery) / rssm_latents at its smallest training budget, whose "
-        "seconds stand beside the memory's",
-    ),
-)
-"""The claims, in the order of the report."""
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -167,10 +78,10 @@ class Verdicts:
     worlds: tuple[Judged, ...]
 
 
-def judge(results: Iterable[ExperimentResult], seed: int = 0) -> list[Verdicts]:
+def judge(claims: Sequence[Claim], results: Iterable[ExperimentResult], seed: int = 0) -> list[Verdicts]:
     """The verdict of every claim; one without evidence is undecided."""
     found = list(results)
-    return [_judge(claim, found, seed) for claim in CLAIMS]
+    return [_judge(claim, found, seed) for claim in claims]
 
 
 def _judge(claim: Claim, results: Sequence[ExperimentResult], seed: int) -> Verdicts:
@@ -180,16 +91,28 @@ def _judge(claim: Claim, results: Sequence[ExperimentResult], seed: int) -> Verd
         _verdict(claim, world, evidence.compared, value, draws, [_told(evidence)])
         for (world, evidence), (value, draws) in zip(pairs, resampled, strict=True)
     )
-    telling = [(found, world.episodes) for found, world in zip(resampled, worlds, strict=True) if world.episodes]
+    # A world in which there is nothing on either side tells nothing.
+    telling = [
+        (found, world.episodes)
+        for found, world in zip(resampled, worlds, strict=True)
+        if world.episodes and not np.isnan(found[0])
+    ]
     if not telling:
         nan = float("nan")
         return Verdicts(claim, Judged("", claim.decided_by, nan, nan, nan, 0, "undecided"), worlds)
-    value = float(np.mean([value for (value, _), _ in telling]))
-    draws = np.mean([draws for (_, draws), _ in telling], 0)
+    value = float(_over_worlds(claim, np.array([value for (value, _), _ in telling])))
+    draws = _over_worlds(claim, np.array([draws for (_, draws), _ in telling]))
     overall = _verdict(claim, "", claim.decided_by, value, draws, [episodes for _, episodes in telling])
-    if {"holds", "does not hold"} <= {w.verdict for w in worlds}:
+    if claim.share is None and {"holds", "does not hold"} <= {w.verdict for w in worlds}:
         overall = replace(overall, verdict="undecided")
     return Verdicts(claim, overall, worlds)
+
+
+def _over_worlds(claim: Claim, values: np.ndarray) -> np.ndarray:
+    """(W, ...) numbers of as many worlds as one (...)."""
+    if claim.share is None:
+        return np.asarray(values.mean(0))
+    return np.asarray(np.quantile(values, claim.share, axis=0, method="inverted_cdf"))
 
 
 def _told(evidence: Evidence) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 
 from memworld.evaluate.experiments.measuring import kind_of, numbers
 from memworld.evaluate.experiments.result import Cell, Number, Row
+from memworld.evaluate.metrics import mean_of_numbers
 from memworld.evaluate.results import Strip, label_of
 from memworld.imagine import Mode
 from memworld.retrieve import STRATEGIES
@@ -60,10 +61,3 @@ class Gathered:
                 values = self.per_episode(f"{strategy} {way}", metric)
                 if way != "none" and values is not None and without is not None:
                     yield strategy, way, values - without
-
-
-def mean_of_numbers(values: np.ndarray) -> np.ndarray:
-    """The mean over windows, the first axis, without those that have no number; NaN where none has."""
-    has = ~np.isnan(values)
-    total, count = np.where(has, values, 0).sum(0), has.sum(0)
-    return np.asarray(np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0))

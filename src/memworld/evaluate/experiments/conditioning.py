@@ -8,7 +8,6 @@ All search at every step (`requery`), as only there does every action of a seque
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -17,9 +16,10 @@ from memworld.dynamics import DynamicsConfig
 from memworld.errors import MemworldError
 from memworld.evaluate.collect import Gallery
 from memworld.evaluate.config import EvaluationConfig
-from memworld.evaluate.experiments.conditioned import MODE, Gathered, mean_of_numbers
+from memworld.evaluate.experiments.conditioned import MODE, Gathered
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.measuring import (
+    at_steps,
     curve,
     evaluation_config,
     evidence,
@@ -37,7 +37,7 @@ from memworld.evaluate.experiments.result import (
     Row,
 )
 from memworld.evaluate.methods import Method, Predicted
-from memworld.evaluate.metrics import StateProbe, median_picture
+from memworld.evaluate.metrics import StateProbe, mean_of_numbers, median_picture
 from memworld.evaluate.protocol import Judge
 from memworld.evaluate.windows import Windows
 from memworld.retrieve import STRATEGIES
@@ -124,20 +124,6 @@ def _predict(method: Method, windows: Windows, refused: dict[str, str], searches
             raise
         refused[method.name] = str(error)
         return None
-
-
-def at_steps(windows: Windows, predicted: Predicted, steps: Sequence[int]) -> tuple[Windows, Predicted]:
-    """Truth and prediction at some steps ahead alone, without the rollout: measuring takes longer than predicting."""
-    at = [step - 1 for step in steps]
-    states = windows.true_states
-    truth = replace(
-        windows,
-        true_frames=windows.true_frames[:, at],
-        true_latents=windows.true_latents[:, at],
-        true_states=None if states is None else states[:, at],
-    )
-    known = None if predicted.states is None else predicted.states[:, at]
-    return truth, Predicted(predicted.latents[:, at], predicted.frames[:, at], known)
 
 
 def _errors(gathered: Gathered, metric: str) -> ResultTable | None:

@@ -1,26 +1,16 @@
-"""The sizes of the paper's experiments."""
+"""The sizes of the experiments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from memworld.errors import MemworldError
 
-DOMAINS = (
-    "supertuxkart/lighthouse",
-    "supertuxkart/fortmagma",
-    "supertuxkart/snowmountain",
-    "seaquest",
-    "space_invaders",
-    "vizdoom/my_way_home",
-)
-"""The worlds: three of the paper's tracks, its two Atari games, and one that is vast for the episodes at hand."""
-
 VAST = ("vizdoom/my_way_home", "minetest/navigate", "minetest/treechop", "crafter")
 """Worlds whose states a few episodes cannot cover."""
 
 
 @dataclass(frozen=True)
-class PaperConfig:
+class StudyConfig:
     """How large the experiments are; the defaults are the paper's sizes.
 
     Attributes:
@@ -77,30 +67,3 @@ class PaperConfig:
                 raise MemworldError(f"{name} must be at least {low}, got {getattr(self, name)}")
         if not all(0 < share < 1 for share in self.budgets):
             raise MemworldError(f"budgets must be shares between 0 and 1, got {self.budgets}")
-
-
-FULL = PaperConfig()
-"""The paper's sizes."""
-
-QUICK = PaperConfig(
-    training=4,
-    validation=1,
-    held_out=2,
-    further=3,
-    max_steps=120,
-    latent_shape=(16,),
-    encoder_steps=100,
-    baseline_steps={"latent_gru": 60, "rssm_latents": 40, "rssm_pixels": 6},
-    budgets=(1 / 2,),
-    horizon=20,
-    starts=4,
-    timing_batch=8,
-    sizes=(1, 2, 5, 7),
-    draws=1,
-    play_episodes=2,
-    play_steps=60,
-)
-"""Only shows that everything works: its verdicts mean nothing."""
-
-SIZES = {"full": FULL, "quick": QUICK}
-"""The sizes by name."""

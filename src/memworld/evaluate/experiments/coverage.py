@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from memworld.errors import MemworldError
-from memworld.evaluate.config import EvaluationConfig
+from memworld.evaluate.config import EvaluationConfig, paper_strategies
 from memworld.evaluate.experiments.coverage_findings import (
     BASELINES,
     CHOICES,
@@ -24,17 +24,17 @@ from memworld.evaluate.experiments.coverage_findings import (
     Findings,
     Point,
     listed,
-    strategies,
 )
 from memworld.evaluate.experiments.distances import Cover, choose_greedily, evenly
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.measuring import MEAN_OVER, evaluation_config, gaps, windows_of
 from memworld.evaluate.experiments.result import ExperimentResult
-from memworld.evaluate.metrics import latent_kl, median_picture, moving_pixel_l1
+from memworld.evaluate.metrics import latent_kl, median_picture
 from memworld.evaluate.protocol import all_methods, check_unseen
 from memworld.evaluate.windows import episodes_of
 from memworld.gaussian import Latents, concatenate, derived_seed, draw, seeded
 from memworld.memory import Memory, MemoryEpisode
+from memworld.pixels import moving_pixel_l1
 from memworld.world_model import WorldModel
 
 MOMENTS = 500
@@ -44,7 +44,7 @@ MOMENTS = 500
 def run(lab: Laboratory) -> ExperimentResult:
     """Measure memories of every size and choice on the held-out episodes."""
     began = time.perf_counter()
-    config = evaluation_config(lab, strategies(), ("requery",), horizon=min(max(MEAN_OVER), lab.config.horizon))
+    config = evaluation_config(lab, paper_strategies(), ("requery",), horizon=min(max(MEAN_OVER), lab.config.horizon))
     config = replace(config, shown=MEAN_OVER, context=1)
     pool = _pool(lab)
     sizes, notes = _sizes(lab.config.sizes, len(pool))
@@ -167,7 +167,7 @@ class Exam:
 
     def ask(self, world: WorldModel, name: str) -> Errors:
         """The errors of one dynamics; NaN where memory has fewer rows than it must retrieve."""
-        if world.memory.steps < world.dynamics.k:
+        if world.memory.steps < world.dynamics.least_rows:
             return {
                 (name, metric): np.full((int(self.owners.max()) + 1, len(self.shown)), np.nan) for metric in METRICS
             }
@@ -199,7 +199,7 @@ def _measure(lab: Laboratory, pool: Sequence[MemoryEpisode], chosen: Sequence[in
     own, episodes = lab.memory, [pool[i] for i in chosen]
     memory = Memory.restore(own.info, own.encoder_fingerprint, own.latent_shape, own.seed, False, episodes)
     errors: dict[tuple[str, str], np.ndarray] = {}
-    for name, dynamics in strategies().items():
+    for name, dynamics in paper_strategies().items():
         errors |= exam.ask(WorldModel(lab.encoder, memory, dynamics), name)
     return Point(memory.steps, cover.share(chosen), errors)
 

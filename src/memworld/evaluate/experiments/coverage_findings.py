@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memworld.dynamics import DynamicsConfig
-from memworld.evaluate.config import EvaluationConfig, paper_strategies
+from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.experiments.distances import rank_correlation
 from memworld.evaluate.experiments.measuring import curve, evidence, kind_of, numbers
 from memworld.evaluate.experiments.result import Cell, Chart, Curve, Evidence, Number, ResultTable, Row
+from memworld.retrieve import STRATEGIES
 
 METRICS = {"moving_pixel_l1": "error on moving pixels", "kl": "KL to the true frame's posterior, nats"}
 CHOICES = ("at random", "for coverage", "for the lack of it")
@@ -57,11 +57,6 @@ Points = Mapping[tuple[str, int], Point]
 """By choice and number of episodes."""
 
 
-def strategies() -> dict[str, DynamicsConfig]:
-    """The paper's three, without the library's default."""
-    return {name: dynamics for name, dynamics in paper_strategies().items() if name != "default"}
-
-
 @dataclass(frozen=True, eq=False)
 class Findings:
     """What all memories together tell.
@@ -87,7 +82,7 @@ class Findings:
         tables = []
         for metric, words in METRICS.items():
             rows = [Row(n, ("", "", *self._cells(self.baselines[n, metric].T)), kind_of(n)) for n in BASELINES]
-            for name in strategies():
+            for name in STRATEGIES:
                 own = [
                     Row(
                         f"{_episodes(size)}, {choice}",
@@ -119,7 +114,7 @@ class Findings:
         most, metric = self.sizes[-1], MAIN[1]
         still = self._cells([self.baselines[name, metric].mean(1) for name in BASELINES])
         rows = [Row(n, ("", "", "", cell, ""), kind_of(n)) for n, cell in zip(BASELINES, still, strict=True)]
-        for name in strategies():
+        for name in STRATEGIES:
             for choice in CHOICES:
                 turn = self.turning_point(choice, name)
                 here, last = self.points[choice, turn], self.points[choice, most].level(name, metric)
@@ -151,7 +146,7 @@ class Findings:
         volume = np.array([memory.transitions for memory in self.memories])
         covered = np.stack([memory.coverage for memory in self.memories], 1)
         rows = []
-        for name in strategies():
+        for name in STRATEGIES:
             for metric, words in METRICS.items():
                 errors = np.stack([memory.level(name, metric) for memory in self.memories], 1)
                 of_coverage = [rank_correlation(a, b) for a, b in zip(covered, errors, strict=True)]
@@ -170,7 +165,7 @@ class Findings:
     def charts(self) -> tuple[Chart, ...]:
         """Errors and coverage against the number of episodes, and errors against coverage."""
         (name, metric), number, share = MAIN, "episodes in memory", "share of moments covered"
-        wanted = [MAIN, (name, "kl"), *((other, metric) for other in strategies() if other != name)]
+        wanted = [MAIN, (name, "kl"), *((other, metric) for other in STRATEGIES if other != name)]
         charts = [
             Chart(f"{m} requery: {METRICS[of]}, {self._steps}", number, of, self._curves(m, of), True, of == "kl")
             for m, of in wanted

@@ -7,10 +7,11 @@ import torch
 
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.methods import Predicted
-from memworld.evaluate.metrics import median_picture, moving_pixel_l1
+from memworld.evaluate.metrics import median_picture
 from memworld.evaluate.windows import Windows
 from memworld.gaussian import at_mean
 from memworld.memory import Rows
+from memworld.pixels import moving_pixel_l1
 from memworld.search import Candidates, Query
 from memworld.search.exact import ExactIndex
 

@@ -36,7 +36,7 @@ from memworld.evaluate.experiments.signatures import (
     usual_disagreement,
 )
 from memworld.evaluate.methods import Predicted
-from memworld.evaluate.metrics import median_picture
+from memworld.evaluate.metrics import mean_of_numbers, median_picture
 from memworld.evaluate.protocol import all_methods
 from memworld.evaluate.results import Strip, label_of
 from memworld.evaluate.verdicts import LOW_SUPPORT
@@ -116,7 +116,7 @@ def _gather(lab: Laboratory) -> tuple[Gathered, dict[str, float]]:
     config = evaluation_config(lab, horizon=min(LONGEST, lab.config.horizon))
     worlds = {name: WorldModel(lab.encoder, lab.memory, dynamics) for name, dynamics in config.dynamics.items()}
     methods = all_methods(lab.encoder, lab.memory, lab.training, worlds, lab.models, config)
-    limits = {name: usual_disagreement(world, world.dynamics.k) for name, world in worlds.items()}
+    limits = {name: usual_disagreement(world, world.lookup.settings.k) for name, world in worlds.items()}
     near = usual_disagreement(worlds["replay_kl"], NEIGHBOURS)
     median, rows = median_picture(lab.training), lab.memory.rows
     gathered = Gathered(config.shown_horizons, config.seed)
@@ -167,7 +167,7 @@ def _counted(gathered: Gathered, place: int) -> ResultTable:
     step = gathered.shown[place]
     rows = []
     for label, seen in gathered.seen.items():
-        cells = [[_mean(each.error[:, place]), *_signs(each, step - 1)] for each in seen]
+        cells = [[float(mean_of_numbers(each.error[:, place])), *_signs(each, step - 1)] for each in seen]
         rows.append(gathered.row(label, np.array(cells)))
     about = (
         f"Share of predictions that show a signature. Hallucination: the retrieved successors disagree (root mean "
@@ -217,19 +217,13 @@ def _worst_tenth(seen: Seen, gathered: Gathered) -> list[float]:
     place = gathered.judged - 1
     values = [error, *(seen.shows(signature)[:, place] for signature in SIGNATURES)]
     tellers = (seen.disagreement[:, place], seen.support[:, place], seen.support[:, 0])
-    sides = [_mean(value[part]) for value in values for part in (worst, others)]
+    sides = [float(mean_of_numbers(value[part])) for value in values for part in (worst, others)]
     return [*sides, *(auroc(teller[worst], teller[others]) for teller in tellers)]
-
-
-def _mean(values: np.ndarray) -> float:
-    """The mean of the numbers among values; NaN if there are none."""
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else float("nan")
 
 
 def _disagreement_chart(gathered: Gathered) -> Chart:
     lines = {
-        label: np.array([[_mean(column) for column in each.disagreement.T] for each in seen])
+        label: np.array([[float(mean_of_numbers(column)) for column in each.disagreement.T] for each in seen])
         for label, seen in gathered.seen.items()
     }
     lines["persistence"] = np.stack([moved.mean(0) for moved in gathered.moved])
@@ -253,7 +247,8 @@ def _chart(gathered: Gathered, title: str, lines: Mapping[str, np.ndarray], y_la
 def _evidence(gathered: Gathered) -> tuple[Evidence, ...]:
     """What the successors' spread at the first step says; nothing where there is none."""
     rollout, l2 = (
-        np.array([_mean(each.disagreement[:, 0]) for each in gathered.seen[label]]) for label in (ROLLOUT, REPLAY_L2)
+        np.array([mean_of_numbers(each.disagreement[:, 0]) for each in gathered.seen[label]])
+        for label in (ROLLOUT, REPLAY_L2)
     )
     moved = np.array([each[:, 0].mean() for each in gathered.moved])
     same = "root mean square over latents at t = 1"

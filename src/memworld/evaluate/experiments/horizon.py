@@ -1,9 +1,12 @@
 """One step and many: every strategy, mode and baseline on every metric, over the horizon."""
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from memworld.engine import DynamicsSettings
 from memworld.evaluate.experiments.config import VAST
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.measuring import (
@@ -31,8 +34,26 @@ METRICS = {
 
 def run(lab: Laboratory) -> ExperimentResult:
     """Measure everything on the held-out episodes."""
+    evaluation, result = measure(lab, "horizon")
+    return replace(result, evidence=_evidence(lab.world, evaluation))
+
+
+def measure(
+    lab: Laboratory,
+    experiment: str,
+    dynamics: Mapping[str, DynamicsSettings] | None = None,
+    horizon: int | None = None,
+) -> tuple[Evaluation, ExperimentResult]:
+    """Everything on the held-out episodes, as an evaluation, and as tables and charts without evidence.
+
+    Args:
+        lab: where.
+        experiment: the result's name.
+        dynamics: the searches; None takes the paper's strategies.
+        horizon: steps ahead; None takes the laboratory's.
+    """
     began = time.perf_counter()
-    config = evaluation_config(lab)
+    config = evaluation_config(lab, dynamics, horizon=horizon)
     evaluation = evaluate(
         lab.encoder, lab.memory, lab.training, lab.held_out, config, lab.models, progress=lab.progress
     )
@@ -46,13 +67,12 @@ def run(lab: Laboratory) -> ExperimentResult:
         for metric, (words, log_y) in METRICS.items()
         if metric in table.metrics
     ]
-    return ExperimentResult(
-        "horizon",
+    return evaluation, ExperimentResult(
+        experiment,
         lab.world,
         tables=tuple(t for t in tables if t is not None),
         charts=tuple(charts),
         strips=evaluation.strips,
-        evidence=_evidence(lab.world, evaluation),
         metrics=table.rows,
         notes=(*gaps(lab, config.horizon), *evaluation.warnings),
         seconds=time.perf_counter() - began,

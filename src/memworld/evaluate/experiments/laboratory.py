@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from memworld.baselines import Baseline
 from memworld.datasets import EpisodeDataset
 from memworld.encoders import Encoder
-from memworld.evaluate.experiments.config import PaperConfig
+from memworld.evaluate.experiments.config import StudyConfig
 from memworld.memory import Memory
 
 
@@ -40,5 +40,5 @@ class Laboratory:
     budgets: Mapping[str, tuple[tuple[float, Baseline], ...]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
-    config: PaperConfig = field(default_factory=PaperConfig)
+    config: StudyConfig = field(default_factory=StudyConfig)
     progress: bool = False

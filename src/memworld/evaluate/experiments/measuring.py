@@ -1,19 +1,21 @@
 """What the experiments share: methods on a laboratory's held-out windows, and tables and charts of what they gave."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from tqdm import tqdm
 
-from memworld.dynamics import DynamicsConfig
-from memworld.evaluate.config import EvaluationConfig, paper_strategies
+from memworld.engine import DynamicsSettings
+from memworld.evaluate.config import PAPER_MODES, EvaluationConfig, paper_strategies
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.result import Chart, Curve, Evidence, Number, ResultTable, Row
-from memworld.evaluate.methods import Method
+from memworld.evaluate.methods import Method, Predicted
 from memworld.evaluate.protocol import all_methods
-from memworld.evaluate.results import KINDS, MetricRow, Table, interval, label_of
+from memworld.evaluate.results import KINDS, RESAMPLES, MetricRow, Table, expanded_tail, interval, label_of
 from memworld.evaluate.windows import Windows, episodes_of, held_out_windows
-from memworld.imagine import MODES, Mode
+from memworld.imagine import Mode
 from memworld.world_model import WorldModel
 
 MEAN_OVER = (1, 5, 10, 20)
@@ -25,11 +27,11 @@ PerEpisode = Mapping[tuple[str, str, str], np.ndarray]
 
 def evaluation_config(
     lab: Laboratory,
-    dynamics: Mapping[str, DynamicsConfig] | None = None,
-    modes: Sequence[Mode] = MODES,
+    dynamics: Mapping[str, DynamicsSettings] | None = None,
+    modes: Sequence[Mode] = PAPER_MODES,
     horizon: int | None = None,
 ) -> EvaluationConfig:
-    """The laboratory's sizes as settings of an evaluation; None takes all strategies and the laboratory's horizon."""
+    """The laboratory's sizes as settings of an evaluation; None is the paper's strategies, and its horizon."""
     config = lab.config
     return EvaluationConfig(
         horizon=horizon or config.horizon,
@@ -59,6 +61,20 @@ def windows_of(lab: Laboratory, config: EvaluationConfig, what: str) -> Iterator
     yield from tqdm(windows, total=total, desc=f"{lab.world}: {what}", unit="episode", disable=not lab.progress)
 
 
+def at_steps(windows: Windows, predicted: Predicted, steps: Sequence[int]) -> tuple[Windows, Predicted]:
+    """Truth and prediction at some steps ahead alone, without the rollout: measuring takes longer than predicting."""
+    at = [step - 1 for step in steps]
+    states = windows.true_states
+    truth = replace(
+        windows,
+        true_frames=windows.true_frames[:, at],
+        true_latents=windows.true_latents[:, at],
+        true_states=None if states is None else states[:, at],
+    )
+    known = None if predicted.states is None else predicted.states[:, at]
+    return truth, Predicted(predicted.latents[:, at], predicted.frames[:, at], known)
+
+
 def number(per_episode: np.ndarray, seed: int) -> Number:
     """The mean of (E,) numbers, one per held-out episode, and its 95% bootstrap interval."""
     mean, low, high = interval(np.asarray(per_episode, np.float64), seed)
@@ -78,6 +94,51 @@ def numbers(per_episode: np.ndarray, seed: int) -> tuple[Number, ...]:
     """(E, C) numbers, one row per held-out episode, to C means with their intervals, resampled together."""
     sides = interval(np.asarray(per_episode, np.float64), seed)
     return tuple(Number(*map(float, cell)) for cell in zip(*sides, strict=True))
+
+
+def ratio(a: np.ndarray, b: np.ndarray, seed: int) -> Number:
+    """The mean of (E,) numbers over that of others, and its 95% interval, of episodes drawn anew for both at once."""
+    pairs = np.array([a, b], np.float64)
+    pairs = pairs[:, np.isfinite(pairs).all(0)]
+    count = pairs.shape[1]
+    if count == 0:
+        return Number(float("nan"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(np.divide(*pairs.mean(1)))
+        if count == 1:
+            return Number(value)
+        chosen = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
+        draws = np.divide(*pairs[:, chosen].mean(2))
+    if np.isnan(draws).all():  # nothing over nothing
+        return Number(value)
+    tail = expanded_tail(count)
+    low, high = np.nanquantile(draws, [tail, 1 - tail], method="inverted_cdf")
+    return Number(value, float(low), float(high))
+
+
+def timed_in_turn(
+    lab: Laboratory, dynamics: Sequence[DynamicsSettings], horizon: int, repetitions: int, batch: int | None = None
+) -> list[tuple[float, ...]]:
+    """Milliseconds per imagined step and world of several dynamics, one after the other in every repetition.
+
+    Whatever else slows the machine slows all alike. Nothing is decoded.
+
+    Args:
+        lab: gives memory and starts.
+        dynamics: what to time, each in its own mode.
+        horizon: steps of an imagination.
+        repetitions: of each, after a first one that also builds its index.
+        batch: imagined worlds at once; None takes the laboratory's.
+    """
+    windows = next(held_out_windows(lab.held_out, lab.encoder, horizon, batch or lab.config.timing_batch, 0, past=3))
+    worlds = [WorldModel(lab.encoder, lab.memory, settings) for settings in dynamics]
+    spent: list[list[float]] = [[] for _ in worlds]
+    for repetition in range(repetitions + 1):
+        for world, times in zip(worlds, spent, strict=True):
+            began = time.perf_counter()
+            world.imagine(windows.start_latents, windows.actions, past=windows.past, seed=repetition, decode=False)
+            times.append((time.perf_counter() - began) * 1000 / (horizon * len(windows.starts)))
+    return [tuple(times[1:]) for times in spent]
 
 
 def curve(label: str, per_episode: np.ndarray, seed: int, x: Iterable[float] | None = None) -> Curve:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from memworld.actions import as_actions, restore_actions, supported_space
 from memworld.errors import MemworldError
-from memworld.evaluate.experiments.config import PaperConfig
+from memworld.evaluate.experiments.config import StudyConfig
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.voting import PLAN_STEPS
 from memworld.gaussian import derived_seed
@@ -116,7 +116,7 @@ def play(
     way: str,
     make: MakePolicy,
     number: int,
-    config: PaperConfig,
+    config: StudyConfig,
     on_frame: Callable[[np.ndarray], None] | None = None,
 ) -> Outcome:
     """Play one real episode.
@@ -155,7 +155,7 @@ def play(
 
 
 def _start(
-    env: gymnasium.Env[np.ndarray, Any], world: World, number: int, config: PaperConfig
+    env: gymnasium.Env[np.ndarray, Any], world: World, number: int, config: StudyConfig
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Reset, and take the random steps before the episode; a game that ends in them starts over."""
     seed = RECORDED_SEEDS + derived_seed(config.seed, "real episode", str(number)) % RECORDED_SEEDS

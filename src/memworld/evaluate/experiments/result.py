@@ -130,7 +130,7 @@ class Evidence:
     """What one world says about a claim: two quantities, measured on the same episodes.
 
     Attributes:
-        claim: id in `claims.CLAIMS`.
+        claim: id of one of the study's claims.
         compared: what `a` and `b` are, in words.
         a: one number per episode.
         b: one number per episode, paired with `a`.
@@ -156,7 +156,7 @@ class ExperimentResult:
         charts: charts.
         heatmaps: matrices.
         strips: film strips.
-        evidence: what it says about the paper's claims.
+        evidence: what it says about the study's claims.
         metrics: all numbers of an evaluation, if the experiment is one.
         notes: plain sentences about what was found, was left out, or does not hold.
         seconds: what it took.

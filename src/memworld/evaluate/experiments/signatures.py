@@ -13,12 +13,12 @@ from torch import Tensor
 
 from memworld.encoders import Encoder
 from memworld.evaluate.methods import Method, Predicted
-from memworld.evaluate.metrics import moving_pixel_l1
 from memworld.evaluate.results import Strip
 from memworld.evaluate.verdicts import LOW_SUPPORT
 from memworld.evaluate.windows import Windows
 from memworld.gaussian import concatenate
 from memworld.memory import Rows
+from memworld.pixels import moving_pixel_l1
 from memworld.retrieve import STRATEGIES
 from memworld.search import Query
 from memworld.world_model import WorldModel
@@ -142,7 +142,7 @@ def usual_disagreement(world: WorldModel, k: int, seed: int = 0) -> float:
     order = torch.randperm(len(rows.candidates), generator=torch.Generator().manual_seed(seed))
     chosen = rows.candidates[order[:SAMPLES]]
     query = Query(rows.latents[chosen], exclude_episode=rows.episodes[chosen])
-    found = STRATEGIES[world.dynamics.strategy].search(world.index, query, min(k, len(rows.candidates)))
+    found = STRATEGIES[world.lookup.settings.strategy].search(world.lookup.index, query, min(k, len(rows.candidates)))
     values = disagreement(rows, found.rows)
     values = values[~np.isnan(values)]
     return float(np.quantile(values, UNUSUAL)) if len(values) else float("nan")
@@ -152,7 +152,7 @@ def nearby_disagreement(world: WorldModel, windows: Windows, predicted: Predicte
     """(S, T): how far the successors of the k rows nearest to each query of a requerying search lie apart."""
     # Each prediction is the next query.
     queries = concatenate([windows.start_latents, predicted.latents[:, :-1].flatten()])
-    matches = world.index.nearest(Query(queries), min(k, len(world.memory.rows.candidates)))
+    matches = world.lookup.index.nearest(Query(queries), min(k, len(world.memory.rows.candidates)))
     spread = disagreement(world.memory.rows, matches.rows)
     starts = len(windows.starts)
     return np.concatenate([spread[:starts, None], spread[starts:].reshape(starts, -1)], 1)

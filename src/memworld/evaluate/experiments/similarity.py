@@ -20,9 +20,10 @@ from memworld.evaluate.experiments.error_parts import typical_step
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.measuring import evaluation_config, kind_of, methods_of, number, windows_of
 from memworld.evaluate.experiments.result import Cell, ExperimentResult, Heatmap, Number, ResultTable, Row
-from memworld.evaluate.metrics import median_picture, moving_pixel_l1
+from memworld.evaluate.metrics import median_picture
 from memworld.evaluate.results import RESAMPLES
 from memworld.evaluate.windows import episodes_of
+from memworld.pixels import moving_pixel_l1
 
 HORIZON = 10
 """Steps that are imagined; errors are shown at the first and the last of them."""

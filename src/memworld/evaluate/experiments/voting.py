@@ -89,7 +89,7 @@ class Voter:
                 is none yet.
             generator: of the samples z of encoded frames, by which L2 searches.
         """
-        assert world.dynamics.conditioning == "none"
+        assert world.lookup.settings.conditioning == "none"
         self._world = world
         self._generator = generator
         self._plan: deque[tuple[np.ndarray, int, bool]] = deque()
@@ -114,9 +114,9 @@ class Voter:
         """Encode, retrieve, vote."""
         world, memory = self._world, self._world.memory
         state = world.encode(observation, self._generator)
-        matches = world.retrieve(state, memory.rows.actions[:1])  # of any action: none is heeded
+        matches = world.lookup.retrieve(state, memory.rows.actions[:1])  # of any action: none is heeded
         rows = matches.rows[0][matches.found[0]].tolist()
-        self.support.append(float(world.support.quantile(matches.distances.amin(1))[0]))
+        self.support.append(float(world.lookup.support.quantile(matches.distances.amin(1))[0]))
         self.nearest.append(rows[0])
         self.planned_at.append(self._steps)
         return vote([recorded_next(memory, row, PLAN_STEPS) for row in rows], memory.info.action_space)

@@ -1,6 +1,7 @@
 """A running game: its processes, its keys, and its pictures."""
 
 import importlib.util
+import math
 import os
 import shutil
 import socket
@@ -25,6 +26,8 @@ _START_TIMEOUT = 180.0
 _COMMAND_TIMEOUT = 30.0
 _NUDGES, _PATIENCE = 6, 0.3
 _POLL = 0.02
+# A player stands where it should, in nodes, and moves no faster, in nodes a second.
+_STANDING = 0.01
 
 # A game that has done nothing for so long will not go on.
 _FROZEN = 10.0
@@ -176,10 +179,11 @@ class Engine:
         return Display(f":{number}")
 
     def _place(self, display: Display, pos: Sequence[float], heading: float, goal: Sequence[Sequence[int]]) -> bool:
-        """Give the command, and say whether the player's view has come to be the one that was asked for.
+        """Give the command, and say whether the player has come to stand and look as was asked for.
 
         The mod knows the new place at once, the picture follows when it may: so the view is set a pixel short,
         and only once the pointer's way by that pixel shows in what the mod hears has the picture moved too.
+        A player who was still walking has then slid on from the new place, and must be put there once more.
         """
         number = self._folder.command(pos, heading - DEGREES_PER_PIXEL, goal)
         self._await(lambda: self._status().done == number, "obey a command", _COMMAND_TIMEOUT)
@@ -192,7 +196,8 @@ class Engine:
                 status = self._status()
                 turned = (status.heading - heading + 180) % 360 - 180
                 if max(abs(turned), abs(status.pitch)) < DEGREES_PER_PIXEL / 2:
-                    return True
+                    slid = math.hypot(status.pos[0] - pos[0], status.pos[2] - pos[2])
+                    return max(slid, math.hypot(status.velocity[0], status.velocity[2])) < _STANDING
         return False
 
     def _run(self, command: Sequence[str], group: int, **options: object) -> subprocess.Popen[bytes]:

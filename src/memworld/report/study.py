@@ -1,4 +1,4 @@
-"""The report of the paper's experiments: one HTML page, `claims.json`, and figures for the documentation."""
+"""The report of a study: one HTML page, `claims.json`, and figures for the documentation."""
 
 import inspect
 import json
@@ -19,18 +19,10 @@ from memworld.report.result_tables import TableView, curves_over_worlds, table_v
 from memworld.report.verdicts import bar, claims_markdown, decided_by, evidence, write_claims
 from memworld.storage import make_folder, write_bytes
 
-__all__ = ["FIGURES", "Gap", "claims_markdown", "figures", "write_claims", "write_paper_report"]
+__all__ = ["Gap", "claims_markdown", "figures", "write_claims", "write_study_report"]
 
 OVERVIEW_OF = "horizon"
 """The experiment that opens with a table of all worlds."""
-
-FIGURES: Mapping[str, tuple[str, str]] = {
-    "horizon": ("horizon", "moving_pixel_l1"),
-    "coverage": ("coverage", "moving_pixel_l1"),
-    "budget": ("budget", "moving_pixel_l1"),
-}
-"""Figures of the documentation: name -> (experiment, what its chart's title or y-label says)."""
-
 
 _VERDICTS = ("holds", "does not hold", "undecided")
 
@@ -102,11 +94,12 @@ class _Section:
     parts: tuple[_Part, ...]
 
 
-def write_paper_report(
+def write_study_report(
     path: Path,
     results: Sequence[ExperimentResult],
     verdicts: Sequence[Verdicts],
     *,
+    title: str,
     gaps: Sequence[Gap],
     experiments: Mapping[str, tuple[str, str]],
     commands: Mapping[tuple[str, str], str],
@@ -122,7 +115,8 @@ def write_paper_report(
     Args:
         path: the file to write; its folder must exist.
         results: of every experiment and world that was measured.
-        verdicts: on the paper's claims.
+        verdicts: on the claims.
+        title: the page's heading.
         gaps: what is missing or incomplete, and why.
         experiments: by name, (title, question), in the order of the page.
         commands: by (experiment, world), what makes this part again; else `command` does.
@@ -145,8 +139,9 @@ def write_paper_report(
         _section(i, name, words, worlds, results, gaps, commands, command, looks)
         for i, (name, words) in enumerate(known.items())
     )
-    page = environment().get_template("paper.html.jinja")
+    page = environment().get_template("study.html.jinja")
     html = page.render(
+        title=title,
         verdicts=verdicts,
         counts={said: sum(v.overall.verdict == said for v in verdicts) for said in _VERDICTS},
         without_evidence=sum(not v.worlds for v in verdicts),
@@ -171,16 +166,16 @@ def write_paper_report(
 def figures(
     results: Sequence[ExperimentResult],
     folder: Path,
+    wanted: Mapping[str, tuple[str, str]],
     worlds: Sequence[str] = (),
-    wanted: Mapping[str, tuple[str, str]] = FIGURES,
 ) -> dict[tuple[str, str], Path]:
     """Write the figures of the documentation as small PNGs, `<figure>-<world>.png`; the same input, the same bytes.
 
     Args:
         results: of the experiments.
         folder: where to write; made if it is not there.
+        wanted: name -> (experiment, what its chart's title or y-label says).
         worlds: those to draw; empty for all.
-        wanted: as `FIGURES`.
 
     Returns:
         The files by (figure, world). What was not measured has none.

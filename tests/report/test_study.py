@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memworld.evaluate.experiments.claims import CLAIMS, Judged, Verdicts, judge
+from memworld.evaluate.experiments.claims import Judged, Verdicts, judge
 from memworld.evaluate.experiments.result import (
     Cell,
     ExperimentResult,
@@ -21,11 +21,12 @@ from memworld.evaluate.experiments.result import (
     read_result,
     write_result,
 )
-from memworld.report.paper import Gap, claims_markdown, figures, write_claims, write_paper_report
 from memworld.report.result_tables import curves_over_worlds, table_view, with_interval
+from memworld.report.study import Gap, claims_markdown, figures, write_claims, write_study_report
 from memworld.report.verdicts import bar
+from memworld.studies import PAPER
 from tests.helpers import one_clear_error
-from tests.report.made_up_paper import (
+from tests.report.made_up_study import (
     METHODS,
     coverage_result,
     error,
@@ -47,6 +48,7 @@ def made_up(hostile: str = "", worlds: tuple[str, ...] = WORLDS) -> list[Experim
 
 def write(folder: Path, results: list[ExperimentResult], **changes: Any) -> str:
     arguments: dict[str, Any] = {
+        "title": "A study",
         "gaps": [],
         "experiments": EXPERIMENTS,
         "commands": {
@@ -56,8 +58,8 @@ def write(folder: Path, results: list[ExperimentResult], **changes: Any) -> str:
         "config": {"seed": 3, "data": Path("pong")},
         "facts": {world: {"memory": f"10 episodes of {world}"} for world in WORLDS},
     }
-    verdicts = changes.pop("verdicts", judge(results))
-    write_paper_report(folder / "paper.html", results, verdicts, **(arguments | changes))
+    verdicts = changes.pop("verdicts", judge(PAPER.claims, results))
+    write_study_report(folder / "paper.html", results, verdicts, **(arguments | changes))
     return (folder / "paper.html").read_text(encoding="utf-8")
 
 
@@ -111,12 +113,12 @@ def test_what_comes_from_outside_is_escaped(tmp_path: Path) -> None:
 
 def test_the_claims_come_first_with_their_verdicts_and_worlds(html: str) -> None:
     page = parse(html)
-    found = judge(made_up())
+    found = judge(PAPER.claims, made_up())
     assert [v.overall.verdict for v in found[:3]] == ["holds", "does not hold", "undecided"]
     rows = page.tables[0][1:]
-    texts = [row[0] for row in rows if row[0] in {claim.text for claim in CLAIMS}]
-    assert texts == [claim.text for claim in CLAIMS]
-    first = next(row for row in rows if row[0] == CLAIMS[0].text)
+    texts = [row[0] for row in rows if row[0] in {claim.text for claim in PAPER.claims}]
+    assert texts == [claim.text for claim in PAPER.claims]
+    first = next(row for row in rows if row[0] == PAPER.claims[0].text)
     assert first[1] == "holds"
     assert first[3].startswith(with_interval(*(getattr(found[0].overall, n) for n in ("value", "low", "high"))))
     assert "replay_kl (requery) / rssm_latents at t = 1" in first[3]
@@ -171,7 +173,7 @@ def test_a_page_of_nothing(tmp_path: Path) -> None:
     assert "No claim was judged." in page.text
     missing = parse(write(tmp_path, [], facts={}))
     assert missing.text.count("missing. no result was found") == len(EXPERIMENTS) * len(WORLDS)
-    assert missing.text.count("no evidence") == len(CLAIMS)
+    assert missing.text.count("no evidence") == len(PAPER.claims)
 
 
 def test_the_same_input_gives_the_same_bytes_also_after_a_round_trip(tmp_path: Path) -> None:
@@ -249,13 +251,13 @@ def test_the_overview_lays_the_worlds_side_by_side() -> None:
 
 
 def test_claims_as_json_read_back_with_null_for_what_is_no_number(tmp_path: Path) -> None:
-    verdicts = judge(made_up())
+    verdicts = judge(PAPER.claims, made_up())
     write_claims(tmp_path / "claims.json", verdicts)
     stored = json.loads((tmp_path / "claims.json").read_text())
-    assert [claim["claim"] for claim in stored] == [claim.id for claim in CLAIMS]
+    assert [claim["claim"] for claim in stored] == [claim.id for claim in PAPER.claims]
     first, overall = stored[0], verdicts[0].overall
     assert {key: first[key] for key in ("text", "decided_by", "bound", "verdict")} == {
-        "text": CLAIMS[0].text, "decided_by": CLAIMS[0].decided_by, "bound": 1.1, "verdict": "holds",
+        "text": PAPER.claims[0].text, "decided_by": PAPER.claims[0].decided_by, "bound": 1.1, "verdict": "holds",
     }  # fmt: skip
     assert first["evidence"] == {
         "value": overall.value, "low": overall.low, "high": overall.high, "episodes": 16, "unit": "ratio",
@@ -269,10 +271,10 @@ def test_claims_as_json_read_back_with_null_for_what_is_no_number(tmp_path: Path
 
 def test_claims_as_markdown_stay_one_row_each() -> None:
     nan = math.nan
-    claim = replace(CLAIMS[0], text="a | b\n<img src=x> `c\\")
+    claim = replace(PAPER.claims[0], text="a | b\n<img src=x> `c\\")
     judged = Judged("po|ng", "c", 0.5, nan, nan, 1, "undecided")
-    lines = claims_markdown([Verdicts(claim, judged, (judged,)), *judge([])]).splitlines()
-    assert len(lines) == 2 + 1 + len(CLAIMS)
+    lines = claims_markdown([Verdicts(claim, judged, (judged,)), *judge(PAPER.claims, [])]).splitlines()
+    assert len(lines) == 2 + 1 + len(PAPER.claims)
     assert all(line.count("|") == 5 for line in lines)
     assert "<img" not in lines[2]
     assert "0.500, no interval" in lines[2]
@@ -285,7 +287,7 @@ def test_claims_as_markdown_stay_one_row_each() -> None:
      ("difference", -0.5, 25), ("difference", 3.0, 100)],
 )  # fmt: skip
 def test_an_interval_is_drawn_beside_its_bound(compare: Any, value: float, place: float) -> None:
-    claim = replace(CLAIMS[0], compare=compare, bound=1.0 if compare == "ratio" else 0.0)
+    claim = replace(PAPER.claims[0], compare=compare, bound=1.0 if compare == "ratio" else 0.0)
     drawn = bar(claim, Judged("", "", value, math.nan, math.nan, 1, "undecided"))
     assert drawn is not None
     assert (drawn.low, drawn.value, drawn.high) == pytest.approx((place, place, place))
@@ -294,7 +296,7 @@ def test_an_interval_is_drawn_beside_its_bound(compare: Any, value: float, place
 
 def test_figures_for_the_documentation_are_small_and_repeat(tmp_path: Path) -> None:
     results = [horizon_result(WORLDS[0]), *map(coverage_result, WORLDS)]
-    written = figures(results, tmp_path / "a", WORLDS[:1])
+    written = figures(results, tmp_path / "a", PAPER.figures, WORLDS[:1])
     assert written == {
         ("horizon", WORLDS[0]): tmp_path / "a" / "horizon-supertuxkart-lighthouse.png",
         ("coverage", WORLDS[0]): tmp_path / "a" / "coverage-supertuxkart-lighthouse.png",
@@ -306,8 +308,8 @@ def test_figures_for_the_documentation_are_small_and_repeat(tmp_path: Path) -> N
         assert picture.shape[1] == 640
         assert (picture[0] == 255).all(), "on white"
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10, "in colours"
-    again = figures(results, tmp_path / "b")
+    again = figures(results, tmp_path / "b", PAPER.figures)
     assert sorted(name for name, _ in again) == ["coverage", "coverage", "horizon"]
     for key, path in written.items():
         assert again[key].read_bytes() == path.read_bytes()
-    assert figures([], tmp_path / "c") == {}
+    assert figures([], tmp_path / "c", PAPER.figures) == {}

@@ -14,7 +14,7 @@ from memworld.encoders import Encoder
 from memworld.encoders.training import TrainingConfig, train_vae
 from memworld.encoders.vae import VAEConfig
 from memworld.errors import MemworldError
-from memworld.evaluate.experiments.config import PaperConfig
+from memworld.evaluate.experiments.config import StudyConfig
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.record import record
 from memworld.remember import remember
@@ -35,7 +35,7 @@ class Parts:
     further: EpisodeDataset
 
 
-def prepare(world: str, config: PaperConfig, folder: Path, progress: bool) -> Laboratory:
+def prepare(world: str, config: StudyConfig, folder: Path, progress: bool) -> Laboratory:
     """Everything that experiments in one world need, made in `folder` unless it is there.
 
     Args:
@@ -93,7 +93,7 @@ def prepare(world: str, config: PaperConfig, folder: Path, progress: bool) -> La
     )
 
 
-def split(episodes: EpisodeDataset, config: PaperConfig) -> Parts:
+def split(episodes: EpisodeDataset, config: StudyConfig) -> Parts:
     """The parts of a recording.
 
     Raises:
@@ -108,7 +108,7 @@ def split(episodes: EpisodeDataset, config: PaperConfig) -> Parts:
 
 
 def _baselines(
-    parts: Parts, encoder: Encoder, config: PaperConfig, folder: Path, progress: bool
+    parts: Parts, encoder: Encoder, config: StudyConfig, folder: Path, progress: bool
 ) -> tuple[dict[str, Baseline], dict[str, tuple[tuple[float, Baseline], ...]], dict[str, float], dict[str, str]]:
     """Every baseline at its full budget, at its smaller ones, the seconds of the full one; and why one is missing."""
     models: dict[str, Baseline] = {}
@@ -127,7 +127,7 @@ def _baselines(
 
 
 def _at_every_budget(
-    name: str, steps: int, parts: Parts, encoder: Encoder, config: PaperConfig, folder: Path, progress: bool
+    name: str, steps: int, parts: Parts, encoder: Encoder, config: StudyConfig, folder: Path, progress: bool
 ) -> list[tuple[float, Baseline]]:
     """Seconds and model of a baseline's trainings, the full one last."""
     found: list[tuple[float, Baseline]] = []

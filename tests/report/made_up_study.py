@@ -1,11 +1,10 @@
-"""Made-up results of the paper's experiments, with all that their report shows."""
+"""Made-up results of experiments, with all that their report shows."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from memworld.evaluate.experiments.claims import CLAIMS
 from memworld.evaluate.experiments.result import (
     Chart,
     Curve,
@@ -17,6 +16,7 @@ from memworld.evaluate.experiments.result import (
     Row,
 )
 from memworld.evaluate.results import KINDS, Strip
+from memworld.studies import PAPER
 
 METHODS = (
     "encoder_bound", "persistence", "data_mean", "rssm_pixels", "rssm_latents", "latent_gru",
@@ -116,6 +116,6 @@ def with_evidence(result: ExperimentResult, ratios: Sequence[float]) -> Experime
     noise = np.random.default_rng(1).uniform(0.95, 1.05, 8)
     evidence = tuple(
         Evidence(claim.id, f"t = 1 in {result.world}", tuple((ratio * b * noise).tolist()), tuple(b.tolist()))
-        for claim, ratio in zip(CLAIMS, ratios, strict=False)
+        for claim, ratio in zip(PAPER.claims, ratios, strict=False)
     )
     return ExperimentResult(**{**vars(result), "evidence": evidence})

@@ -1,0 +1,55 @@
+"""The settings of analogues."""
+
+from dataclasses import dataclass
+
+from memworld.actions import ActionSpace
+from memworld.analogues.blocks import Scale
+from memworld.errors import MemworldError
+
+
+@dataclass(frozen=True)
+class AnalogueConfig:
+    """How analogues are found and followed.
+
+    Attributes:
+        scales: how to cut the latent; None takes `usual_scales`.
+        context: moments that a search compares; more than 1 tell how things move.
+        horizon: steps to follow before searching again, from what was predicted.
+        agreement: by how much one other choice of action, or half the range of a continuous one, lowers the
+            logarithm of a thread's weight.
+        carry: whether what differs from an analogue is carried on; without, threads alone speak.
+        samples: rows of memory that the closed-form parts are fitted on; all, if there are fewer.
+        seed: which rows.
+    """
+
+    scales: tuple[Scale, ...] | None = None
+    context: int = 2
+    horizon: int = 20
+    agreement: float = 0.8
+    carry: bool = True
+    samples: int = 4096
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("context", "horizon", "samples"):
+            if getattr(self, name) < 1:
+                raise MemworldError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.agreement < float("inf"):
+            raise MemworldError(f"agreement must be finite, 0 or above, got {self.agreement}")
+        if self.scales is not None and not self.scales:
+            raise MemworldError("give at least one scale, or None for the usual ones")
+
+    def resolved(self, space: ActionSpace) -> "AnalogueConfig":
+        """Itself: nothing in it depends on the actions."""
+        return self
+
+    @property
+    def about(self) -> str:
+        """The settings in a few words."""
+        cuts = "usual" if self.scales is None else ", ".join(f"{scale.block or 'whole'}" for scale in self.scales)
+        return f"analogues of {self.context} moments, scales {cuts}, followed for up to {self.horizon} steps"
+
+    @property
+    def least_rows(self) -> int:
+        """Transitions that a memory must have to be asked."""
+        return 1

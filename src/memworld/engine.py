@@ -1,0 +1,124 @@
+"""From settings and the rows of a memory to a dynamics that is ready to be asked."""
+
+from typing import Literal
+
+import torch
+
+from memworld.analogues import AnalogueConfig, AnalogueDynamics, Analogues, Panel
+from memworld.analogues.lessons import Lessons
+from memworld.dynamics import DynamicsConfig, ResolvedDynamics
+from memworld.errors import MemworldError, lookup
+from memworld.hybrid import HybridConfig, HybridDynamics
+from memworld.hybrid.correction import Correction
+from memworld.imagine import Dynamics
+from memworld.learned.arrays import Learned
+from memworld.lookup import Lookup, candidates, weights
+from memworld.memory import Rows
+from memworld.retrieve import STRATEGIES
+from memworld.search import Candidates, Index
+from memworld.search.approximate import ApproximateIndex
+from memworld.search.exact import ExactIndex
+from memworld.search.products import choose_device
+
+IndexKind = Literal["exact", "approximate"]
+
+DynamicsSettings = DynamicsConfig | AnalogueConfig | HybridConfig
+"""The settings of any dynamics: look up as the paper does, follow analogues, or correct what they say."""
+
+ResolvedSettings = ResolvedDynamics | AnalogueConfig | HybridConfig
+"""The same with nothing left open."""
+
+_OWN: dict[str, type[AnalogueConfig] | type[HybridConfig]] = {"analogues": AnalogueConfig, "hybrid": HybridConfig}
+
+
+def named_dynamics(name: str, k: int | None = None, conditioning: str | None = None) -> DynamicsSettings:
+    """The settings called `analogues` or `hybrid`, or by the name of a strategy of the paper.
+
+    Raises:
+        MemworldError: a name or a setting that means nothing, or a setting that would be ignored.
+    """
+    if name not in _OWN:
+        lookup({**_OWN, **STRATEGIES}, name, "strategy")
+        return DynamicsConfig(name, k=k, conditioning=conditioning)  # type: ignore[arg-type]
+    if k is not None or conditioning is not None:
+        raise MemworldError(
+            f"{name} has numbers of threads and an agreement of actions of its own: leave out k and conditioning, or "
+            f"name one of the paper's strategies: {', '.join(STRATEGIES)}"
+        )
+    return _OWN[name]()
+
+
+class Engine:
+    """Where and how memory is searched, whatever for."""
+
+    def __init__(self, kind: IndexKind, device: str) -> None:
+        """Choose.
+
+        Args:
+            kind: `exact` or `approximate`.
+            device: `cpu`, `cuda` or `auto`.
+
+        Raises:
+            MemworldError: a name that means nothing, a device that is not there, or approximate search on a GPU.
+        """
+        self.device: torch.device = choose_device(device)
+        if kind not in ("exact", "approximate"):
+            raise MemworldError(f"unknown index {kind!r}: use exact or approximate")
+        if kind == "approximate" and device == "cuda":
+            raise MemworldError("approximate search runs on the CPU: use device cpu or auto, or the exact index")
+        self.kind = kind
+
+    def check(self, settings: ResolvedSettings) -> None:
+        """Do nothing if a dynamics of these settings can be built.
+
+        Raises:
+            MemworldError: otherwise.
+        """
+        if self.kind == "approximate" and isinstance(settings, ResolvedDynamics) and len(set(settings.context)) > 1:
+            raise MemworldError("approximate search counts all moments of a context alike: give equal weights")
+
+    def build(
+        self,
+        settings: ResolvedSettings,
+        rows: Rows,
+        latent_shape: tuple[int, ...],
+        progress: bool = False,
+        known: Learned | None = None,
+    ) -> Dynamics:
+        """Index the rows, and learn what there is to learn, unless it is known."""
+        if isinstance(settings, AnalogueConfig):
+            return AnalogueDynamics(self._analogues(settings, rows, latent_shape, progress, known))
+        if isinstance(settings, HybridConfig):
+            lessons = Lessons()
+            analogues = self._analogues(settings.analogues, rows, latent_shape, progress, known, lessons)
+            correction = known[1] if known else None
+            return HybridDynamics(analogues, correction or Correction.fit(lessons, rows, settings, progress))
+        keys = candidates(rows, len(settings.context))
+        if self.kind == "approximate":
+            return Lookup(rows, settings, ApproximateIndex(settings.metric, keys))
+        index = ExactIndex(
+            settings.metric,
+            keys,
+            device=self.device.type,
+            by_action=settings.conditioning in ("hard", "mixed"),
+            weights=weights(settings, rows.latents.dim),
+        )
+        return Lookup(rows, settings, index)
+
+    def _analogues(
+        self,
+        settings: AnalogueConfig,
+        rows: Rows,
+        latent_shape: tuple[int, ...],
+        progress: bool,
+        known: Learned | None,
+        lessons: Lessons | None = None,
+    ) -> Analogues:
+        fit = known[0] if known else None
+        panel = Panel(rows, latent_shape, settings, self._l2, fit.sights if fit else None)
+        return Analogues(panel, progress, lessons, fit)
+
+    def _l2(self, keys: Candidates) -> Index:
+        if self.kind == "approximate":
+            return ApproximateIndex("l2", keys)
+        return ExactIndex("l2", keys, device=self.device.type)
