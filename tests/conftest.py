@@ -2,11 +2,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from typer.testing import CliRunner, Result
 
 from memworld.cli import app
 from memworld.demo import demo_config
 from memworld.pipeline import RunResult, run
+
+# No test is timed: a first call loads libraries, and computers are busy.
+settings.register_profile("untimed")
+settings.load_profile("untimed")
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ spaces = st.one_of(
 
 
 @given(space=spaces)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_json_holds_a_space_exactly(space: ActionSpace) -> None:
     text = json.dumps(space_to_json(space), allow_nan=False)
     again = space_from_json(json.loads(text))
@@ -211,7 +211,7 @@ def test_actions_outside_are_named(space: ActionSpace, actions: Any, match: str)
 
 
 @given(n=st.integers(1, 20), start=st.integers(-5, 5), data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_discrete_actions_are_0_or_1_apart(n: int, start: int, data: st.DataObject) -> None:
     one = st.integers(start, start + n - 1)
     a, b = data.draw(st.lists(one, min_size=1, max_size=5)), data.draw(one)
@@ -245,7 +245,7 @@ def test_actions_are_summarised() -> None:
 
 
 @given(space=spaces, seed=st.integers(0, 2**31 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_stored_and_restored(space: ActionSpace, seed: int) -> None:
     given_actions = sampled_actions(space, 5, seed)
     if space == Box(-(2**63), 2**63 - 1, (2,), np.int64):

@@ -80,7 +80,7 @@ def test_weights_say_how_much_a_moment_counts() -> None:
         assert prediction.citations(0, 0)[0].episode == expected
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(strategy=st.sampled_from(["replay_l2", "replay_kl"]), seed=st.integers(0, 99), count=st.integers(1, 3))
 def test_distances_are_the_weighted_sums_over_the_moments(strategy: str, seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)

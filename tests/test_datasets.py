@@ -192,7 +192,7 @@ def test_a_loaded_episode_is_checked(rng: np.random.Generator) -> None:
 
 
 @given(count=st.integers(2, 9), seed=st.integers(0, 2**31), data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_split_is_disjoint_complete_and_decided_by_the_seed(count: int, seed: int, data: st.DataObject) -> None:
     held_out = data.draw(st.integers(1, count - 1))
     info = DatasetInfo((8, 8, 3), DISCRETE)

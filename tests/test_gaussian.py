@@ -47,7 +47,7 @@ def test_kl_is_that_of_torch(dim: int, low: float, high: float) -> None:
 
 
 @given(seed=st.integers(0, 2**31), dim=st.integers(1, 512))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_kl_is_zero_to_itself_and_positive_to_others(seed: int, dim: int) -> None:
     p, q = make_latents(seed, dim), make_latents(seed + 1, dim)
     assert float(kl(p, p)) == 0
@@ -77,7 +77,7 @@ whole = st.lists(st.integers(-1000, 1000), min_size=3, max_size=3)
 
 
 @given(query=whole, stored=whole, shift=whole)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_l2_is_the_squared_distance_of_samples_wherever_they_are(
     query: list[int], stored: list[int], shift: list[int]
 ) -> None:

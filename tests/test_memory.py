@@ -53,7 +53,7 @@ def assert_same_rows(a: Rows, b: Rows) -> None:
 
 
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5), seed=st.integers(0, 2**31))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_rows_are_the_episodes_end_to_end(lengths: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     space = gymnasium.spaces.Discrete(3, start=int(rng.integers(-3, 4)))
@@ -170,7 +170,7 @@ operations = st.lists(st.tuples(st.sampled_from(["append", "remove"]), st.intege
 
 
 @given(operations=operations, look=st.booleans())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_memory_is_what_it_was_given_less_what_was_taken(operations: list[tuple[str, int]], look: bool) -> None:
     memory, expected = memory_of([]), []
     for what, number in operations:

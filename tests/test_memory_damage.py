@@ -181,7 +181,7 @@ def test_frames_that_vanish_while_the_memory_is_open(stored: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_damage_gives_one_error_or_a_memory(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
     shutil.copytree(GOLDEN / "memory-v1", folder, dirs_exist_ok=True)

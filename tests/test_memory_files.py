@@ -43,7 +43,7 @@ def stored(tmp_path: Path) -> Path:
     box=st.booleans(),
     latent_shape=st.sampled_from([(2,), (3, 2, 2)]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_round_trip_loses_nothing(
     tmp_path_factory: pytest.TempPathFactory,
     lengths: list[int],

@@ -40,7 +40,7 @@ def test_names_that_serve(name: str) -> None:
 
 
 @given(name=st.one_of(st.text(max_size=9), st.text("aZ9._-/\\ \n", max_size=5)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_name_that_serves_stays_in_its_folder(name: str) -> None:
     if unless_refused(lambda: check_name(name, "id")) is None:
         return
@@ -238,7 +238,7 @@ def test_number_formats_that_numpy_does_not_have(tmp_path: Path, kind: str) -> N
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_damage_gives_one_error_or_arrays(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "x"
     write_arrays(path, ARRAYS)

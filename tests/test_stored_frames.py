@@ -63,7 +63,7 @@ def test_stored_frames_that_are_too_long_or_a_pipe(stored: StoredFrames) -> None
 
 
 @given(place=st.integers(0, 127), value=st.integers(0, 255))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_stored_frames_with_any_damage_to_their_header(
     tmp_path_factory: pytest.TempPathFactory, place: int, value: int
 ) -> None:

@@ -51,7 +51,7 @@ def test_the_last_observation_is_never_a_candidate_and_no_search_crosses_an_end(
     assert prediction.matches.rows.tolist() == [[8]]  # "left" at 110 is the only row there with a successor
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=4), horizon=st.integers(1, 8), seed=st.integers(0, 99))
 def test_every_cited_row_of_every_step_has_a_successor_in_its_own_episode(
     lengths: list[int], horizon: int, seed: int

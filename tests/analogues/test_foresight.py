@@ -44,7 +44,7 @@ def literal(keys: Tensor, own: Tensor, left: Tensor, apart: Tensor, shares: tupl
     return np.asarray(total)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 99), st.sampled_from([(0.4, 0.4), (0.0, 0.9), (0.9, 0.0), (0.5, 0.5)]))
 def test_it_is_the_distance_that_is_defined(seed: int, shares: tuple[float, float]) -> None:
     numbers, left, apart = walks(4, 25, 3, seed)

@@ -60,7 +60,7 @@ def test_inputs_that_never_vary_break_nothing() -> None:
     assert isinstance(fitted, Propagation)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(count=st.integers(1, 4), seed=st.integers(0, 999), alike=st.floats(0, 2))
 def test_no_other_shares_do_better(count: int, seed: int, alike: float) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -78,7 +78,7 @@ def literal_walk(
     return np.array([row for _, row in nearest]), mean
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=2, max_size=4),
     steps=st.integers(1, 8),

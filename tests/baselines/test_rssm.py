@@ -272,7 +272,7 @@ def known_moments(draw: st.DrawFn) -> Tensor:
 
 @BOTH
 @given(known=known_moments(), seed=st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_numbers_of_unknown_moments_change_nothing(
     build: Callable[..., RecurrentModel], known: Tensor, seed: int
 ) -> None:

@@ -41,7 +41,7 @@ def assert_cut_from(batch: Batch, row: int, made: EpisodeDataset, starts: list[t
 
 
 @given(episodes=st.integers(1, 4), steps=st.integers(1, 7), length=st.integers(1, 9), seed=st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_sequence_is_a_piece_of_one_episode(episodes: int, steps: int, length: int, seed: int) -> None:
     made = dataset(episodes, steps)
     sequences = Sequences.load(made, ENCODER, False, 10_000)

@@ -243,7 +243,7 @@ def test_files_of_a_run_that_are_damaged(interrupted: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_damage_to_a_log_gives_one_error_or_opens(
     short_run: tuple[TrainingResult, Path], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

@@ -115,7 +115,7 @@ def test_saved_weights_that_are_missing_or_of_another(saved: Path) -> None:
 
 
 @given(place=st.integers(0, 2**31), value=st.integers(0, 255), file=st.sampled_from([".json", ".safetensors"]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_damage_is_refused_or_harmless(
     tmp_path_factory: pytest.TempPathFactory, models: Path, place: int, value: int, file: str
 ) -> None:

@@ -250,7 +250,7 @@ def test_a_pixel_s_statistics_are_those_of_numpy() -> None:
 
 
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6), most=st.integers(1, 70))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_frames_are_an_even_share_and_never_too_many(lengths: list[int], most: int) -> None:
     info = DatasetInfo((1, 1, 3), DISCRETE)
     # Each frame holds its own number, counted over all episodes.

@@ -181,7 +181,7 @@ def test_weights_that_are_cut_off(saved: Path) -> None:
 
 
 @given(place=st.integers(0, 2**31), value=st.integers(0, 255), file=st.sampled_from([".json", ".safetensors"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_damage_is_refused_or_harmless(
     tmp_path_factory: pytest.TempPathFactory, place: int, value: int, file: str
 ) -> None:

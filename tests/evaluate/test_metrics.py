@@ -25,7 +25,7 @@ def naive_moving(true: np.ndarray, predicted: np.ndarray, median: np.ndarray) ->
     return float(np.mean(errors)) if errors else float("nan")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 999), still=st.floats(0, 1), channels=st.sampled_from([1, 3]))
 def test_moving_pixel_l1_is_the_naive_one(seed: int, still: float, channels: int) -> None:
     true, predicted, median = noise(seed, 2, channels), noise(seed + 1, 2, channels), noise(seed + 2, 1, channels)[0]

@@ -70,7 +70,7 @@ def datasets(draw: st.DrawFn) -> EpisodeDataset:
 
 @pytest.mark.parametrize("there", WRITABLE)
 @pytest.mark.parametrize("here", WRITABLE)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(dataset=datasets())
 def test_there_and_back_nothing_is_lost(
     tmp_path_factory: pytest.TempPathFactory, here: str, there: str, dataset: EpisodeDataset

@@ -83,7 +83,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     space=st.sampled_from(SPACES),
     named=st.booleans(),

@@ -43,7 +43,7 @@ def rng() -> np.random.Generator:
     space=st.sampled_from(SPACES),
     states=st.integers(0, 2),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_round_trip_loses_nothing(
     tmp_path_factory: pytest.TempPathFactory, seed: int, episodes: int, steps: int, shape: Any, space: Any, states: int
 ) -> None:
@@ -272,7 +272,7 @@ def test_an_index_that_disagrees_with_an_episode(stored: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_damage_to_a_file_gives_one_error_or_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

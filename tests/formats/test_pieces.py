@@ -35,7 +35,7 @@ def put_together(pieces: list[Episode]) -> Episode:
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(steps=st.integers(1, 12), most=st.integers(1, 13), states=st.integers(0, 2), seed=st.integers(0, 99))
 def test_pieces_put_together_are_the_episode(steps: int, most: int, states: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -21,7 +21,7 @@ def noise(count: int, height: int = 12, width: int = 16, channels: int = 3, seed
     return np.random.default_rng(seed).integers(0, 256, (count, height, width, channels), np.uint8)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     count=st.integers(1, 5),
     height=st.integers(1, 19),
@@ -170,7 +170,7 @@ def test_frames_of_absurd_size_are_refused_before_decoding(tmp_path: Path) -> No
         next(read_frames(path))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_damage_anywhere_gives_frames_or_one_clear_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

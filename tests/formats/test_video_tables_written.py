@@ -101,7 +101,7 @@ def datasets(draw: st.DrawFn) -> EpisodeDataset:
 
 
 @given(dataset=datasets())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory, dataset: EpisodeDataset) -> None:
     folder = tmp_path_factory.mktemp("videos")
     assert_same_dataset(write(dataset, folder / "a"), dataset)

@@ -112,7 +112,7 @@ def babbling(seed: int, unit: float = 1.0) -> CorrectionNetwork:
     return network.eval()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 9999), good=st.floats(-2, 2), size=st.sampled_from([0.0, 1e-3, 1.0, 100.0]))
 def test_shares_are_the_best_between_none_and_all_and_never_make_it_worse(seed: int, good: float, size: float) -> None:
     generator = torch.Generator().manual_seed(seed)

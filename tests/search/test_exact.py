@@ -109,7 +109,7 @@ def problems(draw: st.DrawFn) -> tuple[Latents, Latents, np.ndarray, np.ndarray,
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("conditioning", ["none", "hard"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problem=problems(), way=ways)
 def test_nearest_returns_the_rows_of_the_literal_formula(
     metric: str, conditioning: str, problem: tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int], way: Way
@@ -135,7 +135,7 @@ def test_nearest_returns_the_rows_of_the_literal_formula(
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(problem=problems(), way=ways)
 def test_nearest_per_episode_returns_the_best_row_of_each(
     metric: str, problem: tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int], way: Way
@@ -163,7 +163,7 @@ def test_nearest_per_episode_returns_the_best_row_of_each(
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(problem=problems(), weight=st.sampled_from([0.0, 0.5, 1e3]), way=ways)
 def test_soft_conditioning_adds_its_penalty(
     metric: str, problem: tuple[Latents, Latents, np.ndarray, np.ndarray, np.ndarray, int], weight: float, way: Way
@@ -235,7 +235,7 @@ def test_what_is_too_coarse_or_too_much_at_once_is_searched_again_in_another_way
     assert index.product_precision(64) == "float32"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problem=problems())
 @example(problem=None)
 def test_the_product_forms_are_the_literal_formulas(

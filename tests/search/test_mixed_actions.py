@@ -47,7 +47,7 @@ def features(actions: dict[str, np.ndarray]) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", ["exact", "by_action", "approximate"])
 @pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**31), weight=st.sampled_from([0.0, 0.3, 50.0]), k=st.integers(1, 9))
 def test_mixed_conditioning_is_the_literal_filter_and_penalty(
     kind: str, metric: str, seed: int, weight: float, k: int

@@ -22,7 +22,7 @@ def index_of(metric: str, stored: Latents, weights: torch.Tensor | None, precisi
     return ExactIndex(metric, candidates, precision=precision, device="cpu", weights=weights)  # type: ignore[arg-type]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     metric=st.sampled_from(METRICS),
     precision=st.sampled_from(["auto", "bfloat16"]),

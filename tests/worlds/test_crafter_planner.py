@@ -68,7 +68,7 @@ def plan(land: np.ndarray, pose: Pose, goals: np.ndarray, stones: int, tools: in
 
 
 @given(lands(Cell.GRASS, Cell.SAND, Cell.PATH, Cell.TREE, Cell.TABLE))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_ways_over_free_cells_are_the_shortest(drawn: tuple[np.ndarray, Pose, tuple[int, int]]) -> None:
     land, start, goal = drawn
     target = np.zeros(land.shape, bool)
@@ -78,7 +78,7 @@ def test_ways_over_free_cells_are_the_shortest(drawn: tuple[np.ndarray, Pose, tu
 
 
 @given(lands(Cell.GRASS, Cell.STONE, Cell.WATER, Cell.LAVA, Cell.TREE), st.integers(0, 3), st.booleans(), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_following_the_ways_arrives_and_never_in_lava(
     drawn: tuple[np.ndarray, Pose, tuple[int, int]], stones: int, tool: bool, faces: bool
 ) -> None:

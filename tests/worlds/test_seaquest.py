@@ -113,7 +113,7 @@ def test_the_best_neighbour_is_the_largest_of_nine() -> None:
     np.testing.assert_array_equal(_best_neighbour(values), expected)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_values_are_those_of_the_best_path(seed: int) -> None:
     rng = np.random.default_rng(seed)

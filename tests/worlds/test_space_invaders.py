@@ -157,7 +157,7 @@ def test_positions_in_reach(x: int) -> None:
     assert (np.diff(xs) <= 2).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_values_are_those_of_the_best_path(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -48,7 +48,7 @@ def walk(position: np.ndarray, navigation: Navigation) -> list[np.ndarray]:
 
 
 @given(st.floats(24, 296), st.floats(24, 296))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_way_leads_through_the_door_around_the_pillar_and_to_the_goal(x: float, y: float) -> None:
     start = np.array([x, y])
     places = walk(start, NAVIGATION)

@@ -93,7 +93,7 @@ def test_a_ratio_of_nothing_to_something_holds() -> None:
 
 
 @given(seed=st.integers(0, 20))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_intervals_are_as_wide_as_those_of_the_tables(seed: int) -> None:
     """A difference's interval is that of `interval` on the paired differences, up to the resamples' luck."""
     rng = np.random.default_rng(seed)

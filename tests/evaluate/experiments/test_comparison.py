@@ -32,7 +32,7 @@ def compared(**errors: np.ndarray) -> Compared:
     return Compared(Evaluation(Table([]), (), (), (), (), {}, found), "follow")  # type: ignore[arg-type]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 999), count=st.integers(1, len(SEARCHES)), gaps=st.booleans())
 def test_the_papers_best_is_that_of_the_least_mean(seed: int, count: int, gaps: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -86,7 +86,7 @@ def test_usual_disagreement_leaves_the_own_episode_out(strategy: str) -> None:
 
 def test_a_single_row_or_episode_has_no_usual_disagreement() -> None:
     lab = LAB()
-    assert np.isnan(usual_disagreement(WorldModel(lab.encoder, lab.memory), 1))
+    assert np.isnan(usual_disagreement(WorldModel(lab.encoder, lab.memory, DynamicsConfig("replay_kl")), 1))
     single = Memory(lab.training.info, lab.encoder)
     single.append(lab.training[0], lab.encoder)
     for strategy in ("rollout", "replay_l2"):

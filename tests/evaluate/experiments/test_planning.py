@@ -58,7 +58,7 @@ def naive_vote(threads: list[np.ndarray], space: ActionSpace) -> list[list[float
     return steps
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.sampled_from(SPACES), st.lists(st.integers(1, PLAN_STEPS), min_size=1, max_size=7), st.integers(0, 2**31 - 1))
 def test_vote_is_the_naive_count_and_lies_in_the_space(space: ActionSpace, lengths: list[int], seed: int) -> None:
     stored = as_actions(sampled_actions(space, sum(lengths), seed), space)
@@ -75,7 +75,7 @@ def test_vote_is_the_naive_count_and_lies_in_the_space(space: ActionSpace, lengt
         assert unanimous == (len({tuple(np.atleast_1d(t[step])) for t in threads if len(t) > step}) == 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(SPACES), st.integers(1, 5), st.integers(1, 6), st.integers(0, 2**31 - 1))
 def test_copies_of_one_thread_vote_for_it(space: ActionSpace, steps: int, copies: int, seed: int) -> None:
     thread = as_actions(sampled_actions(space, steps, seed), space)

@@ -68,7 +68,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     values=st.lists(st.floats(width=64) | st.just(NAN), min_size=1, max_size=5),
     labels=st.lists(st.text(max_size=8), min_size=1, max_size=3),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_numbers_and_words_survive(
     tmp_path_factory: pytest.TempPathFactory, values: list[float], labels: list[str]
 ) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memworld.datasets import EpisodeDataset
@@ -61,7 +61,6 @@ def literal_warping(distances: np.ndarray) -> set[tuple[float, int]]:
     return {(cost, steps) for cost, steps in found if cost == least}
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 5))
 def test_warping_finds_the_cheapest_of_all_paths(seed: int, n: int, m: int) -> None:
     distances = np.random.default_rng(seed).random((n, m))
@@ -69,7 +68,6 @@ def test_warping_finds_the_cheapest_of_all_paths(seed: int, n: int, m: int) -> N
     assert warping_cost(distances) == pytest.approx(cost / steps, rel=1e-12)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 4))
 def test_among_equally_cheap_paths_warping_still_takes_one_of_them(seed: int, n: int, m: int) -> None:
     distances = np.random.default_rng(seed).integers(0, 3, (n, m)).astype(np.float64)

@@ -16,7 +16,7 @@ from tests.evaluate.experiments.laboratories import square_laboratory
 FEW_VALUES = st.sampled_from([0.0, 0.25, 0.5, 1.0, float("nan")])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(FEW_VALUES, FEW_VALUES | st.floats(0, 9)), min_size=2, max_size=60))
 def test_the_shares_that_are_doubted_less_are_mann_and_whitneys(pairs: list[tuple[float, float]]) -> None:
     told, errors = np.array(pairs).T
@@ -78,7 +78,7 @@ def test_a_prediction_as_unsure_as_it_is_wrong_covers_its_share_on_the_mean(shar
     assert coverage(true, sure, share).mean() < share - 0.02
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(off=st.floats(-3, 3), sigma=st.floats(0.05, 3), share=st.sampled_from(support.INTERVALS))
 def test_coverage_is_how_often_a_drawn_truth_lies_inside(off: float, sigma: float, share: float) -> None:
     one = torch.ones(1, 1)

@@ -32,7 +32,7 @@ GOLDEN = Path(__file__).parents[2] / "golden"
 )
 @example(seed=0, episodes=1, steps=2, shape=(32, 33, 3), space=DISCRETE, states=0, storage="hdf5")
 @example(seed=0, episodes=2, steps=1, shape=(3, 33, 1), space=SPACES[-1], states=2, storage="arrow")
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_round_trip_loses_nothing(
     tmp_path_factory: pytest.TempPathFactory,
     seed: int,
