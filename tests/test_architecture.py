@@ -20,7 +20,7 @@ PIPELINE = [
     "training",
     "encoders",
     "memory",
-    "memory_files",
+    "store",
     "remember",
     "search",
     "retrieve",

@@ -12,7 +12,7 @@ from memworld.datasets import DatasetInfo, EpisodeDataset
 from memworld.formats import write_npz
 from memworld.inspection import inspect_dataset, inspect_memory, inspect_path
 from memworld.memory import Memory
-from memworld.memory_files import save_memory
+from memworld.store import save_memory
 from tests.helpers import (
     LEFT_RIGHT,
     PixelEncoder,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memworld.memory_files import open_memory, save_memory
+from memworld.store import open_memory, save_memory
 from memworld.storage import read_arrays, write_arrays
 from tests.helpers import folder_bytes, one_clear_error, unless_refused
 from tests.toy_memories import ENCODER, GOLDEN, SHAPE, episode, memory_of

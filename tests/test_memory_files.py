@@ -20,7 +20,7 @@ from memworld.datasets import DatasetInfo
 from memworld.encoders import open_encoder
 from memworld.episodes import Episode
 from memworld.memory import Memory
-from memworld.memory_files import forget_episodes, one_episode, open_memory, save_memory
+from memworld.store import forget_episodes, one_episode, open_memory, save_memory
 from memworld.stored_frames import StoredFrames
 from tests.helpers import DISCRETE, assert_same_memory, folder_bytes, make_episode, one_clear_error, untrained_vae
 from tests.toy_memories import BOX, ENCODER, GOLDEN, INFO, SHAPE, episode, memory_of

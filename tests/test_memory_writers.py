@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from memworld.memory_files import forget_episodes, open_memory, save_memory
+from memworld.store import forget_episodes, open_memory, save_memory
 from memworld.storage import locked
 from tests.helpers import assert_same_memory, folder_bytes, one_clear_error
 from tests.toy_memories import ENCODER, episode, memory_of

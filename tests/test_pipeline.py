@@ -12,7 +12,7 @@ from memworld import pipeline
 from memworld.demo import demo_config
 from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.results import read_metrics
-from memworld.memory_files import LEARNED
+from memworld.store import LEARNED
 from memworld.pipeline import RunResult, evaluate_memory, run
 from tests.helpers import one_clear_error
 

@@ -15,7 +15,7 @@ from memworld.encoders import open_encoder
 from memworld.encoders.vae import VAE
 from memworld.episodes import Episode
 from memworld.memory import Memory
-from memworld.memory_files import one_episode, open_memory
+from memworld.store import one_episode, open_memory
 from memworld.remember import remember
 from memworld.storage import locked
 from memworld.stored_frames import StoredFrames

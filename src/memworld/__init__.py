@@ -5,7 +5,8 @@ The public names, in the order in which data travels:
     episodes    Episode, DatasetInfo, EpisodeDataset, ReadOptions, open_dataset, convert, record,
                 open_world, World
     encoder     Encoder, VAEConfig, TrainingConfig, train_vae, open_encoder
-    memory      Memory, remember, open_memory, save_memory, inspect_memory
+    memory      Memory, remember, MemoryStream, RememberWrapper, open_memory, save_memory, inspect_memory,
+                check_memory, compact_memory, forget_episodes, go_back
     world       WorldModel, DynamicsConfig, AnalogueConfig, Prediction, Rollout, Imagined, Past, Citation
     evaluation  EvaluationConfig, evaluate
 
@@ -29,10 +30,10 @@ from memworld.formats.convert import convert
 from memworld.gaussian import Latents
 from memworld.inspection import inspect_memory
 from memworld.memory import Memory
-from memworld.memory_files import open_memory, save_memory
 from memworld.record import record
-from memworld.remember import remember
+from memworld.remember import MemoryStream, RememberWrapper, remember
 from memworld.rollout import Citation, Imagined, Past, Prediction, Rollout
+from memworld.store import check_memory, compact_memory, forget_episodes, go_back, open_memory, save_memory
 from memworld.world_model import WorldModel
 from memworld.worlds import World, open_world
 
@@ -50,18 +51,24 @@ __all__ = [
     "Imagined",
     "Latents",
     "Memory",
+    "MemoryStream",
     "MemworldError",
     "Past",
     "Prediction",
     "ReadOptions",
+    "RememberWrapper",
     "Rollout",
     "TrainingConfig",
     "VAEConfig",
     "World",
     "WorldModel",
     "__version__",
+    "check_memory",
+    "compact_memory",
     "convert",
     "evaluate",
+    "forget_episodes",
+    "go_back",
     "inspect_memory",
     "open_dataset",
     "open_encoder",

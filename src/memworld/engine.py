@@ -1,8 +1,10 @@
 """From settings and the rows of a memory to a dynamics that is ready to be asked."""
 
+import functools
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from memworld.analogues import AnalogueConfig, AnalogueDynamics, Analogues, Panel
 from memworld.analogues.lessons import Lessons
@@ -12,7 +14,7 @@ from memworld.hybrid import HybridConfig, HybridDynamics
 from memworld.hybrid.correction import Correction
 from memworld.imagine import Dynamics
 from memworld.learned.arrays import Learned
-from memworld.lookup import Lookup, candidates, weights
+from memworld.lookup import Lookup, weights
 from memworld.memory import Rows
 from memworld.retrieve import STRATEGIES
 from memworld.search import Candidates, Index
@@ -84,26 +86,28 @@ class Engine:
         latent_shape: tuple[int, ...],
         progress: bool = False,
         known: Learned | None = None,
+        before: Dynamics | None = None,
     ) -> Dynamics:
-        """Index the rows, and learn what there is to learn, unless it is known."""
+        """Index the rows, and learn what there is to learn, unless it is known.
+
+        Args:
+            settings: of the dynamics.
+            rows: the memory's.
+            latent_shape: (d,) or (c, h, w).
+            progress: whether to show bars.
+            known: what was learned before, and still holds.
+            before: what was built, by these settings, of rows that these have grown from
+                (`search.growing.has_grown`): only what is new is indexed.
+        """
         if isinstance(settings, AnalogueConfig):
-            return AnalogueDynamics(self._analogues(settings, rows, latent_shape, progress, known))
+            return AnalogueDynamics(self._analogues(settings, rows, latent_shape, progress, known, before))
         if isinstance(settings, HybridConfig):
             lessons = Lessons()
-            analogues = self._analogues(settings.analogues, rows, latent_shape, progress, known, lessons)
+            analogues = self._analogues(settings.analogues, rows, latent_shape, progress, known, before, lessons)
             correction = known[1] if known else None
             return HybridDynamics(analogues, correction or Correction.fit(lessons, rows, settings, progress))
-        keys = candidates(rows, len(settings.context))
-        if self.kind == "approximate":
-            return Lookup(rows, settings, ApproximateIndex(settings.metric, keys))
-        index = ExactIndex(
-            settings.metric,
-            keys,
-            device=self.device.type,
-            by_action=settings.conditioning in ("hard", "mixed"),
-            weights=weights(settings, rows.latents.dim),
-        )
-        return Lookup(rows, settings, index)
+        make = functools.partial(self._index, settings, weights(settings, rows.latents.dim))
+        return Lookup(rows, settings, make, before if isinstance(before, Lookup) else None)
 
     def _analogues(
         self,
@@ -112,11 +116,21 @@ class Engine:
         latent_shape: tuple[int, ...],
         progress: bool,
         known: Learned | None,
+        before: Dynamics | None,
         lessons: Lessons | None = None,
     ) -> Analogues:
         fit = known[0] if known else None
-        panel = Panel(rows, latent_shape, settings, self._l2, fit.sights if fit else None)
-        return Analogues(panel, progress, lessons, fit)
+        # Keys are made by what is learned: those of another fit mean nothing to this.
+        old = before.analogues if isinstance(before, AnalogueDynamics) and before.analogues.fit is fit else None
+        panel = Panel(rows, latent_shape, settings, self._l2, fit.sights if fit else None, old.panel if old else None)
+        return Analogues(panel, progress, lessons, fit, old)
+
+    def _index(self, settings: ResolvedDynamics, counts: Tensor | None, keys: Candidates) -> Index:
+        """The index of a paper's strategy."""
+        if self.kind == "approximate":
+            return ApproximateIndex(settings.metric, keys)
+        by_action = settings.conditioning in ("hard", "mixed")
+        return ExactIndex(settings.metric, keys, device=self.device.type, by_action=by_action, weights=counts)
 
     def _l2(self, keys: Candidates) -> Index:
         if self.kind == "approximate":

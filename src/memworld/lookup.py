@@ -1,5 +1,6 @@
 """The paper's dynamics: look up rows like the present one, and read the next state off their successors."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,6 +15,7 @@ from memworld.memory import Rows
 from memworld.retrieve import STRATEGIES
 from memworld.rollout import History, Prediction
 from memworld.search import Candidates, Index, Matches, Query
+from memworld.search.growing import GrownIndex
 from memworld.support import Support, calibrate
 
 
@@ -42,10 +44,31 @@ class Lookup:
     usual_mode: Mode = "requery"
     """The paper's text."""
 
-    def __init__(self, rows: Rows, settings: ResolvedDynamics, index: Index) -> None:
-        """Search `rows` by the `index` of their `keys`, in the metric of `settings`."""
-        self.rows, self.settings, self.index = rows, settings, index
-        self.support: Support = calibrate(index, rows, keys=lambda chosen: keys(rows, chosen, len(settings.context)))
+    def __init__(
+        self,
+        rows: Rows,
+        settings: ResolvedDynamics,
+        make: Callable[[Candidates], Index],
+        before: "Lookup | None" = None,
+    ) -> None:
+        """Index rows by their `keys`, and measure how far they are from each other.
+
+        Args:
+            rows: the memory's.
+            settings: what to look up, and how.
+            make: the index of candidates in the metric of the settings.
+            before: the same for rows that these have grown from (`search.growing.has_grown`): what it has
+                indexed stays so, and what it has measured, as long as that still tells (`Support.still_tells`).
+        """
+        context = len(settings.context)
+        self.rows, self.settings = rows, settings
+        old = before.index if before else None
+        self.index: GrownIndex = GrownIndex.of(rows, lambda run: candidates(run.rows, context), make, old)
+        self.support: Support = (
+            before.support
+            if before and before.support.still_tells(rows)
+            else calibrate(self.index, rows, keys=lambda chosen: keys(rows, chosen, context))
+        )
 
     def begin(self, history: History, mode: Mode) -> "LookupDream":
         """Imagine from the present on; see `Dynamics.begin`."""

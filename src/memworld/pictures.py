@@ -166,10 +166,14 @@ def recorded(memory: Memory, rows: Tensor, weights: Tensor, squares: Tensor | No
 class Painter:
     """Draws what a dynamics predicts of one memory."""
 
-    def __init__(self, encoder: Encoder, memory: Memory, dynamics: Dynamics) -> None:
-        """Draw with the encoder's decoder and the memory's frames."""
+    def __init__(self, encoder: Encoder, memory: Memory, dynamics: Dynamics, before: "Painter | None" = None) -> None:
+        """Draw with the encoder's decoder and the memory's frames; as `before`, if its dynamics learned the same."""
         self._encoder, self._memory, self._dynamics = encoder, memory, dynamics
         self._blend: Blend | None = None
+        if before is not None and isinstance(dynamics, AnalogueDynamics):
+            then = before._dynamics
+            same = isinstance(then, AnalogueDynamics) and then.analogues.fit is dynamics.analogues.fit
+            self._blend = before._blend if same else None
 
     def usual(self, seen: np.ndarray | None) -> Decoding:
         """How to draw unless told otherwise: `blend` for analogues, if the last frames seen are given."""

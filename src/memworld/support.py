@@ -15,6 +15,9 @@ from memworld.gaussian import Latents
 from memworld.memory import Rows
 from memworld.search import Index, Query
 
+MOST_GROWTH = 1.25
+"""Rows, as a multiple of those that something was measured on or learned from, up to which it is kept."""
+
 
 @dataclass(frozen=True, eq=False)
 class Support:
@@ -22,9 +25,18 @@ class Support:
 
     Attributes:
         distances: (S,) float64, ascending; empty if the memory has a single episode.
+        rows: how many rows the memory had.
     """
 
     distances: Tensor
+    rows: int
+
+    def still_tells(self, rows: Rows) -> bool:
+        """Whether this serves for the rows of the memory after it has grown: by up to a quarter, and not from nothing.
+
+        What is new is searched at once; only what counts as near does not move with every episode.
+        """
+        return len(self.distances) > 0 and len(rows) <= MOST_GROWTH * self.rows
 
     @property
     def typical(self) -> float:
@@ -69,8 +81,8 @@ def calibrate(
     """
     candidates = rows.candidates
     if int(rows.episodes[-1]) == 0:
-        return Support(torch.empty(0, dtype=torch.float64))
+        return Support(torch.empty(0, dtype=torch.float64), len(rows))
     order = torch.randperm(len(candidates), generator=torch.Generator().manual_seed(seed))
     chosen = candidates[order[:samples]]
     query = Query(rows.latents[chosen] if keys is None else keys(chosen), exclude_episode=rows.episodes[chosen])
-    return Support(index.nearest(query, 1).distances[:, 0].sort().values)
+    return Support(index.nearest(query, 1).distances[:, 0].sort().values, len(rows))

@@ -18,11 +18,12 @@ from memworld.imagine import Dynamics, Mode, imagine_latents
 from memworld.learned import Shelf
 from memworld.lookup import Lookup
 from memworld.memory import Memory, Rows
-from memworld.memory_files import open_memory, save_memory
 from memworld.pictures import Decoding, Painter
 from memworld.pictures import decode as decode_frames
 from memworld.rollout import SUPPORTED, History, Past, Prediction, Rollout, stack_predictions
+from memworld.search.growing import has_grown
 from memworld.storage import OnExisting
+from memworld.store import open_memory, save_memory
 
 
 class WorldModel:
@@ -91,6 +92,19 @@ class WorldModel:
     def save(self, path: str | Path, on_existing: OnExisting = "error") -> None:
         """Write memory and encoder into the folder `path`."""
         save_memory(self.memory, Path(path), on_existing, encoder=self.encoder)
+
+    def refresh(self) -> bool:
+        """Take in what has been stored in the memory's folder since, by whatever process; see `Memory.refresh`.
+
+        The next prediction indexes what is new, and nothing else where memory has only grown.
+
+        Returns:
+            Whether anything has changed.
+
+        Raises:
+            MemworldError: the memory is stored nowhere, or cannot be opened any more.
+        """
+        return self.memory.refresh()
 
     @property
     def encoder(self) -> Encoder:
@@ -236,23 +250,28 @@ class WorldModel:
     def prepare(self, progress: bool = False) -> Dynamics:
         """Index what memory holds now, and learn what there is to learn, unless it has been done.
 
-        The first prediction after a change of memory does so by itself, without a progress bar. What
-        analogues learn is kept while memory only grows, by up to a quarter, and beside a memory that
-        was opened from a folder, for the next time.
+        The first prediction after a change of memory does so by itself, without a progress bar. Where memory
+        has only grown, what is new is indexed, and what analogues learn and support is measured by is kept
+        up to a quarter more rows. What is learned is also kept beside a memory that was opened from a folder.
         """
         rows = self.memory.rows
         if self._made is None or rows is not self._indexed:
-            known = self._shelf.find(self.dynamics, self.memory, self._made, self._indexed)
-            self._made = self._engine.build(self.dynamics, rows, self.memory.latent_shape, progress, known)
+            grown = self._indexed is not None and has_grown(self._indexed, rows)
+            before = self._made if grown else None
+            known = self._shelf.find(self.dynamics, self.memory, before)
+            self._made = self._engine.build(
+                self.dynamics, rows, self.memory.latent_shape, progress, known=known, before=before
+            )
             if known is None:
                 self._shelf.keep(self.dynamics, self.memory, self._made)
-            self._indexed, self._painter = rows, None
+            self._painter = Painter(self.encoder, self.memory, self._made, self._painter)
+            self._indexed = rows
         return self._made
 
     def _paint(self) -> Painter:
-        """What draws this world, made anew when its memory changes."""
-        dynamics = self.prepare()
-        self._painter = self._painter or Painter(self.encoder, self.memory, dynamics)
+        """What draws this world as it is now."""
+        self.prepare()
+        assert self._painter is not None
         return self._painter
 
     def _frames(self, observations: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from memworld.episodes import Episode
 from memworld.hybrid import HybridConfig
 from memworld.learned import MOST_GROWTH, _digest
 from memworld.memory import Memory
-from memworld.memory_files import LEARNED, forget_episodes
+from memworld.store import LEARNED, forget_episodes
 from memworld.rollout import Rollout
 from memworld.storage import read_arrays, write_arrays
 from tests.evaluate.experiments.laboratories import square_laboratory

@@ -21,6 +21,7 @@ from memworld.analogues.motion import Motion
 from memworld.analogues.panel import Panel, Sources
 from memworld.analogues.threads import Found
 from memworld.gaussian import SIGMA_FLOOR
+from memworld.memory import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,12 @@ class Analogues:
 
     @torch.no_grad()
     def __init__(
-        self, panel: Panel, progress: bool = False, lessons: Lessons | None = None, fit: Fit | None = None
+        self,
+        panel: Panel,
+        progress: bool = False,
+        lessons: Lessons | None = None,
+        fit: Fit | None = None,
+        before: "Analogues | None" = None,
     ) -> None:
         """Fit the forecasters of a panel to its memory.
 
@@ -54,12 +60,14 @@ class Analogues:
             progress: whether to show a bar.
             lessons: takes what was predicted of memory's own moments on the way.
             fit: what was learned before, with the panel's bases; None learns it now.
+            before: the analogues, with this fit, of rows that these have grown from.
         """
         self.panel, self.config = panel, panel.config
         self._motion: Motion | None = None
+        self._earlier_motion: Motion | None = (before._motion or before._earlier_motion) if before is not None else None
         self.fit = fit or fit_memory(panel, self.config, progress, lessons)
         self.horizons = self.fit.horizons
-        self.own_variance = panel.rows.latents.sigma.square().mean(0)
+        self.own_variance = _own_variance(panel.rows, before)
         """(D,) mean variance of a recorded posterior: as much is uncertain in a moment that has been seen."""
 
     @property
@@ -85,7 +93,9 @@ class Analogues:
         if bool(known.all()):
             return recent
         if self._motion is None:
-            self._motion = Motion(self.panel.rows, context, self.config.seed, self.panel.make_index)
+            rows, make = self.panel.rows, self.panel.make_index
+            self._motion = Motion(rows, context, self.config.seed, make, self._earlier_motion)
+            self._earlier_motion = None
         recent = torch.cat([recent, recent[:, :1].expand(-1, missing, -1)], 1)
         return torch.where(known[..., None], recent, recent[:, :1] + self._motion.before(recent[:, 0]))
 
@@ -140,3 +150,12 @@ class Analogues:
         )
         sources = self.panel.sources(found, [case.weights for case in cases], fitted.shares, asked.shape[1])
         return Step(mu, sigma, sources, fitted.trust.doubt(how))
+
+
+def _own_variance(rows: Rows, before: Analogues | None) -> Tensor:
+    """The mean variance (D,) of rows; of those there were before it is known."""
+    if before is None:
+        return rows.latents.sigma.square().mean(0)
+    known = len(before.panel.rows)
+    total = before.own_variance.double() * known + rows.latents.sigma[known:].double().square().sum(0)
+    return (total / len(rows)).float()

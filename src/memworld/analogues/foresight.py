@@ -50,9 +50,14 @@ class Sight:
         keys, numbers = basis.keys_of(rows, context), own(blocks, rows.latents.mu)
         return cls(basis, metric(keys, numbers, rows_left(rows), pieces(rows), (scale.places, scale.changes), seed))
 
-    def compared(self, keys: Tensor) -> Tensor:
-        """Keys (P, Q, context * n) as numbers of as many, whose squared distance says how unlike moments are."""
-        return keys @ self.metric
+    def compared(self, keys: Tensor, block: int | None = None) -> Tensor:
+        """Keys as numbers of as many, whose squared distance says how unlike moments are.
+
+        Args:
+            keys: (P, Q, context * n), or (Q, context * n) of one block.
+            block: which; None for all.
+        """
+        return keys @ (self.metric if block is None else self.metric[block])
 
 
 def metric(keys: Tensor, own: Tensor, left: Tensor, apart: Tensor, shares: tuple[float, float], seed: int) -> Tensor:

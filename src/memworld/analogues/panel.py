@@ -52,6 +52,7 @@ class Panel:
         config: AnalogueConfig,
         make_index: Callable[[Candidates], Index],
         sights: Sequence[Sight] | None = None,
+        before: "Panel | None" = None,
     ) -> None:
         """Make the keys of every scale and index them.
 
@@ -61,6 +62,7 @@ class Panel:
             config: how.
             make_index: the L2 index of candidates.
             sights: of the scales; None learns them from the rows.
+            before: the panel, with these sights, of rows that these have grown from: only what is new is indexed.
 
         Raises:
             MemworldError: scales that do not fit the latent.
@@ -78,8 +80,9 @@ class Panel:
         for number, scale in enumerate(scales):
             blocks = cut(latent_shape, scale)
             sight = sights[number] if sights else Sight.fit(blocks, rows, scale, config.context, config.seed)
-            memories.append(ScaleMemory(rows, blocks, sight, config.context, config.agreement, make_index))
-        self.memories = tuple(memories)
+            old = before.memories[number] if before is not None else None
+            memories.append(ScaleMemory(rows, blocks, sight, config.context, config.agreement, make_index, old))
+        self.memories: tuple[ScaleMemory, ...] = tuple(memories)
 
     @cached_property
     def squares(self) -> Tensor:

@@ -1,5 +1,6 @@
 """Recorded threads: the moments most like the present one, and what followed each of them."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,10 +9,12 @@ from torch import Tensor
 
 from memworld.analogues.blocks import Blocks
 from memworld.analogues.foresight import Sight
-from memworld.analogues.keys import own, pieces, rows_left
+from memworld.analogues.keys import moments, own, pieces, rows_left
+from memworld.analogues.table import Table
 from memworld.gaussian import at_mean
 from memworld.memory import Rows
 from memworld.search import Candidates, Index, Query
+from memworld.search.growing import GrownIndex, Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,7 @@ class ScaleMemory:
         context: int,
         agreement: float,
         make_index: Callable[[Candidates], Index],
+        before: "ScaleMemory | None" = None,
     ) -> None:
         """Make the keys of all rows and index those that have a successor.
 
@@ -80,24 +84,37 @@ class ScaleMemory:
             agreement: by how much a unit of squared difference between a thread's actions and those
                 asked for lowers the logarithm of its weight.
             make_index: the L2 index of candidates.
+            before: the same of rows that these have grown from: only what is new is looked at.
         """
         self.blocks, self.sight, self._agreement = blocks, sight, agreement
-        self._own = own(blocks, rows.latents.mu)
+        means, count = rows.latents.mu, len(rows)
+        old_own, old_keys = (before._own, before._keys) if before is not None else (None, None)
+        self._own: Table = Table(count, lambda some: own(blocks, means[some]), old_own)
+        self._keys: Table = Table(count, lambda some: sight.basis.keys(moments(rows, some, context)), old_keys)
         self._actions = rows.actions.float()
         self._left = rows_left(rows)
-        self._keys = sight.basis.keys_of(rows, context)
-        chosen = rows.candidates
-        none = rows.actions.new_zeros(len(chosen), 0)
-        apart = pieces(rows)[chosen]
-        self._indexes: list[Index] = []
-        for keys in sight.compared(self._keys):
-            latents = at_mean(keys, torch.ones(1).expand_as(keys))
-            self._indexes.append(make_index(Candidates(latents, chosen, apart, none)))
+        self._apart: Tensor = pieces(rows)
+        indexes: list[GrownIndex | None] = [None] * len(blocks)
+        # When a single episode is joined by others, what a moment belongs to is another thing than it was.
+        if before is not None and bool(before._apart[-1] == self._apart[len(before._apart) - 1]):
+            indexes = [*before._indexes]
+        self._indexes: list[GrownIndex] = [
+            GrownIndex.of(rows, functools.partial(self._compared, block), make_index, old)
+            for block, old in enumerate(indexes)
+        ]
+
+    def _compared(self, block: int, run: Run) -> Candidates:
+        """The rows of a run that have a successor, as one block compares them."""
+        keys = self.sight.compared(self._keys.numbers[block, run.own], block)
+        chosen = run.rows.candidates
+        apart = self._apart[run.own]
+        latents = at_mean(keys, torch.ones(1).expand_as(keys))
+        return Candidates(latents, chosen, (apart - apart[0])[chosen], run.rows.actions.new_zeros(len(chosen), 0))
 
     @property
     def key_size(self) -> int:
         """n, the numbers in a key."""
-        return self._keys.shape[2]
+        return self._keys.numbers.shape[2]
 
     def find(self, recent: Tensor, k: int, exclude: Tensor | None = None) -> Found:
         """The k moments nearest to moments (Q, context, D), none of them in the excluded `pieces` (Q,)."""
@@ -134,9 +151,9 @@ class ScaleMemory:
         weights = torch.softmax(closeness.masked_fill(~counts, -torch.inf), 2)
         return Analogue(
             weights,
-            mean_rows(self._keys, rows, weights),
-            mean_rows(self._own, rows, weights),
-            mean_rows(self._own, rows + left.clamp(max=steps), weights),
+            mean_rows(self._keys.numbers, rows, weights),
+            mean_rows(self._own.numbers, rows, weights),
+            mean_rows(self._own.numbers, rows + left.clamp(max=steps), weights),
             average(weights, taken.flatten(3)).reshape(*weights.shape[:2], *taken.shape[3:]),
         )
 

@@ -1,4 +1,4 @@
-"""Commands about the world model: train, remember, baseline, forget, imagine."""
+"""Commands about the world model: train, remember, baseline, imagine."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -153,8 +153,8 @@ def baseline(
     from memworld.encoders import open_encoder
     from memworld.errors import lookup
     from memworld.formats import open_dataset
-    from memworld.memory_files import open_memory
     from memworld.recorded import check_same_world
+    from memworld.store import open_memory
 
     how = lookup(KINDS, name, "baseline").training
     remembered, dataset = open_memory(memory), open_dataset(data)
@@ -178,18 +178,6 @@ def baseline(
         progress=not quiet,
     )
     typer.echo(f"{output}: {model.about}")
-
-
-@app.command()
-def forget(
-    memory: MemoryPath,
-    episodes: Annotated[list[str], typer.Argument(help="Ids of the episodes to remove.")],
-) -> None:
-    """Remove episodes from a memory; their files are deleted."""
-    from memworld.memory_files import forget_episodes
-
-    left = forget_episodes(memory, episodes)
-    typer.echo(f"{memory}: {left} transitions left")
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import Any
 from memworld.formats import ReadOptions, open_dataset
 from memworld.inspection.dataset import inspect_dataset, write_sample
 from memworld.inspection.memory import inspect_memory
-from memworld.memory_files import INDEX, open_memory
+from memworld.store import INDEX, open_memory
 
 __all__ = ["inspect_dataset", "inspect_memory", "inspect_path", "is_memory", "write_sample"]
 

@@ -20,9 +20,10 @@ from memworld.errors import MemworldError
 from memworld.hybrid import HybridConfig, HybridDynamics
 from memworld.imagine import Dynamics
 from memworld.learned.arrays import Learned, from_arrays, to_arrays
-from memworld.memory import Memory, Rows
-from memworld.memory_files import LEARNED
+from memworld.memory import Memory
 from memworld.storage import KIND_KEY, make_folder, read_arrays, read_json, to_json, write_arrays, write_json
+from memworld.store import LEARNED
+from memworld.support import MOST_GROWTH
 
 _log = logging.getLogger(__name__)
 
@@ -32,26 +33,12 @@ LearningSettings = AnalogueConfig | HybridConfig
 Settings = LearningSettings | ResolvedDynamics
 """Settings of any."""
 
-MOST_GROWTH = 1.25
-"""Rows, as a multiple of those it was learned from, up to which what was learned is kept."""
-
 
 def learned(dynamics: Dynamics) -> Learned | None:
     """What a dynamics has learned; None of the paper's strategies, which learn nothing."""
     if not isinstance(dynamics, AnalogueDynamics):
         return None
     return dynamics.analogues.fit, dynamics.correction if isinstance(dynamics, HybridDynamics) else None
-
-
-def still_holds(known: Learned, before: Rows, now: Rows) -> bool:
-    """Whether what was learned when memory held the rows `before` holds for those of `now`."""
-    count = len(before.steps)
-    return (
-        count <= len(now.steps) <= MOST_GROWTH * known[0].rows
-        and torch.equal(before.episodes, now.episodes[:count])
-        and torch.equal(before.latents.mu, now.latents.mu[:count])
-        and torch.equal(before.actions, now.actions[:count])
-    )
 
 
 class Shelf:
@@ -61,13 +48,19 @@ class Shelf:
         """Keep it beside the memory that lies in `folder`, or nowhere but with the dynamics that has learned it."""
         self._folder = None if folder is None else folder / LEARNED
 
-    def find(self, settings: Settings, memory: Memory, made: Dynamics | None, before: Rows | None) -> Learned | None:
-        """What was learned and still holds, by the dynamics `made` for the rows `before`, or by an earlier one."""
+    def find(self, settings: Settings, memory: Memory, before: Dynamics | None) -> Learned | None:
+        """What was learned and still holds.
+
+        Args:
+            settings: of the dynamics.
+            memory: as it is now.
+            before: what was in use until this memory grew to what it is; None if it has not just grown.
+        """
         if isinstance(settings, ResolvedDynamics):
             return None
-        if made is not None and before is not None:
-            known = learned(made)
-            return known if known and still_holds(known, before, memory.rows) else None
+        known = learned(before) if before is not None else None
+        if known is not None and len(memory) <= MOST_GROWTH * known[0].rows:
+            return known
         try:
             return None if self._folder is None else read_learned(self._folder, settings, memory)
         except MemworldError as error:  # it can be learned anew

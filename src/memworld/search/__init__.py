@@ -1,5 +1,6 @@
 """Search in memory: the `Index` protocol, what it searches, what one asks of it, and what it answers."""
 
+from collections.abc import Sized
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
@@ -73,7 +74,10 @@ class Candidates:
         return len(self.rows)
 
     def to(self, device: torch.device) -> "Candidates":
-        """The same on a device; nothing is copied if it lies there."""
+        """The same on a device; itself if it lies there, so that its latents stay the ones that were given."""
+        parts = (*vars(self.latents).values(), self.rows, self.episodes, self.actions, self.discrete)
+        if all(part is None or part.device == device for part in parts):
+            return self
         latents = self.latents.to(device)
         discrete = None if self.discrete is None else self.discrete.to(device)
         return Candidates(latents, self.rows.to(device), self.episodes.to(device), self.actions.to(device), discrete)
@@ -217,7 +221,7 @@ class Index(Protocol):
         ...
 
 
-def check_k(k: int, candidates: Candidates) -> None:
+def check_k(k: int, candidates: Sized) -> None:
     """Do nothing if k rows can be asked for.
 
     Raises:

@@ -92,13 +92,13 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def check_no_links(folder: Path, *names: str) -> None:
-    """Do nothing unless one of these children of `folder`, or of theirs, is a link: it could lead anywhere.
+    """Do nothing unless one of these children of `folder`, or what lies in them, is a link: it could lead anywhere.
 
     Raises:
         MemworldError: one is, so that writing or deleting could touch files outside the folder.
     """
     for child in (folder / name for name in names):
-        inner = child.iterdir() if child.is_dir() and not child.is_symlink() else ()
+        inner = child.rglob("*") if child.is_dir() and not child.is_symlink() else ()
         for file in (child, *inner):
             if file.is_symlink():
                 raise MemworldError(

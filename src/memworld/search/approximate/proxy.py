@@ -140,5 +140,7 @@ def sound(vectors: np.ndarray) -> np.ndarray:
 
 
 def detached(latents: Latents) -> Latents:
-    """The same numbers, without gradients: tensors that want those refuse to become NumPy arrays."""
+    """The same numbers without gradients, or itself: tensors that want those refuse to become NumPy arrays."""
+    if not any(x.requires_grad for x in (latents.mu, latents.sigma, latents.z)):
+        return latents
     return Latents(latents.mu.detach(), latents.sigma.detach(), latents.z.detach())

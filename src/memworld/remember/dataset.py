@@ -1,4 +1,4 @@
-"""Remember episodes: encode them into a memory on disk, one at a time."""
+"""Remember a data set."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from memworld.datasets import EpisodeDataset
 from memworld.encoders import Encoder
 from memworld.errors import MemworldError
 from memworld.memory import Memory
-from memworld.memory_files import INDEX, begin_memory, check_same_memory, open_memory, sync_memory
-from memworld.storage import OnExisting, locked, prepare_folder
+from memworld.remember.stream import MemoryStream
+from memworld.storage import OnExisting
 
 
 def remember(
@@ -24,7 +24,7 @@ def remember(
 ) -> Memory:
     """Encode episodes into the memory in the folder `output`, with its encoder beside it.
 
-    Each episode is stored as soon as it is encoded, so an interrupt keeps the finished ones, and
+    Episodes are stored every few seconds, an interrupt keeps those that are encoded, and
     `on_existing="resume"` adds those that are missing. The same call adds new episodes later.
 
     Args:
@@ -46,31 +46,22 @@ def remember(
     memory = Memory(dataset.info, encoder, seed, keep_frames)
     output = Path(output)
     if on_existing == "overwrite":  # nothing is emptied for episodes that cannot be remembered
-        Memory(dataset.info, encoder, seed, keep_frames).append(dataset.load(dataset.ids[0]), encoder)
-    with locked(output):
-        prepare_folder(output, on_existing, INDEX, "memory")
-        if (output / INDEX).exists():
-            stored = open_memory(output)
-            check_same_memory(output, stored, memory)
-            _check_same_episodes(output, stored, dataset)
-            memory = stored
-        else:
-            begin_memory(memory, output)
-        encoder.save(output / "encoder")
-        ids = set(memory.ids)
+        memory.encode(dataset.load(dataset.ids[0]), encoder)
+    with MemoryStream(output, memory, encoder, on_existing=on_existing) as stream:
+        _check_same_episodes(output, stream.memory, dataset)
         for episode_id in tqdm(dataset.ids, desc="remember", unit="episode", disable=not progress):
-            if episode_id not in ids:
-                memory.append(dataset.load(episode_id), encoder)
-                ids = sync_memory(memory, output, ids)
-    return memory
+            if episode_id not in stream.ids:
+                stream.append(dataset.load(episode_id))
+        stream.flush()
+        return stream.memory
 
 
 def _check_same_episodes(output: Path, stored: Memory, dataset: EpisodeDataset) -> None:
     """Do nothing unless an episode of the data set differs from the one remembered under its id."""
     given = {entry.id: entry for entry in dataset.entries}
-    for episode in stored.episodes:
-        new = given.get(episode.entry.id)
-        if new is not None and new.to_json() != episode.entry.to_json():
+    for entry in stored.entries:
+        new = given.get(entry.id)
+        if new is not None and new.to_json() != entry.to_json():
             raise MemworldError(
                 f"{output} holds another episode {new.id} (length or source differ): remove it from the memory "
                 "first, or rename the new one"

@@ -1,0 +1,7 @@
+"""The memory: encoded episodes, appended, removed and laid out as rows that a search can return."""
+
+from memworld.memory.episode import MemoryEpisode, encode_episode
+from memworld.memory.memory import Memory, Source
+from memworld.memory.rows import Rows, assemble, lay_out
+
+__all__ = ["Memory", "MemoryEpisode", "Rows", "Source", "assemble", "encode_episode", "lay_out"]

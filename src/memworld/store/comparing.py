@@ -1,0 +1,35 @@
+"""Whether the table holds what the arrays hold; also as a process of its own: `python -m memworld.store.comparing`.
+
+Its files can have been made to do harm: a reader of them may be ended, and should be one that nobody misses.
+"""
+
+import itertools
+import json
+import sys
+from pathlib import Path
+
+from memworld.errors import MemworldError
+from memworld.storage import one_line
+from memworld.store.opening import Stored
+from memworld.store.table import TABLE, Table
+
+
+def table_problems(path: Path) -> list[str]:
+    """Episodes that differ in the table and in the arrays, one sentence each."""
+    found = []
+    try:
+        stored = Stored.open(path)
+        there = Table(path / TABLE, stored.version).episodes(stored.settings)
+        for mine, its in itertools.zip_longest(stored.arrays.listed, (listed for listed, _ in there)):
+            if mine != its:
+                name = (mine or its).entry.id
+                found.append(f"{path}: episode {name} is not the same in the table and in the arrays")
+    except MemworldError as error:
+        found.append(str(error))
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        found.append(f"{path / TABLE} is damaged ({type(error).__name__}: {one_line(error)})")
+    return found
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(table_problems(Path(sys.argv[1]))))
