@@ -9,6 +9,7 @@ The public names, in the order in which data travels:
                 check_memory, compact_memory, forget_episodes, go_back
     world       WorldModel, DynamicsConfig, AnalogueConfig, Prediction, Rollout, Imagined, Past, Citation
     evaluation  EvaluationConfig, evaluate
+    sharing     push_memory, pull_memory
 
 Bad input raises `MemworldError`, a `ValueError` whose one line names the cause and the fix.
 """
@@ -33,6 +34,7 @@ from memworld.memory import Memory
 from memworld.record import record
 from memworld.remember import MemoryStream, RememberWrapper, remember
 from memworld.rollout import Citation, Imagined, Past, Prediction, Rollout
+from memworld.sharing import pull_memory, push_memory
 from memworld.store import check_memory, compact_memory, forget_episodes, go_back, open_memory, save_memory
 from memworld.world_model import WorldModel
 from memworld.worlds import World, open_world
@@ -74,6 +76,8 @@ __all__ = [
     "open_encoder",
     "open_memory",
     "open_world",
+    "pull_memory",
+    "push_memory",
     "record",
     "remember",
     "save_memory",

@@ -134,6 +134,14 @@ class EpisodeEntry:
     steps: int
     source: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def origin(self) -> tuple[str, int]:
+        """Id of the recorded episode that this is or is a piece of, and the step of it at which this begins."""
+        whole, first = self.source.get("piece_of"), self.source.get("first_step")
+        if isinstance(whole, str) and type(first) is int and first >= 0:
+            return whole, first
+        return self.id, 0
+
     def to_json(self) -> dict[str, Any]:
         """The same in plain JSON values."""
         return {"id": self.id, "steps": self.steps, "source": dict(self.source)}
@@ -146,6 +154,20 @@ class EpisodeEntry:
             MemworldError, KeyError, TypeError, ValueError, OverflowError: `value` is damaged.
         """
         return cls(check_name(value["id"], "episode id"), int(value["steps"]), dict(value["source"]))
+
+
+def recorded_as(entries: Sequence[EpisodeEntry], ids: Sequence[str]) -> list[str]:
+    """The ids of those entries that are, or are pieces of, the episodes with these ids.
+
+    Raises:
+        MemworldError: there is nothing of one of them.
+    """
+    known = {name for entry in entries for name in (entry.id, entry.origin[0])}
+    named = tuple(ids)  # which may be an iterator
+    if unknown := [name for name in named if name not in known]:
+        raise MemworldError(f"the memory has no episode {unknown[0]!r}: see memworld inspect for those it has")
+    asked = set(named)
+    return [entry.id for entry in entries if entry.id in asked or entry.origin[0] in asked]
 
 
 class EpisodeDataset(Sequence[Episode]):

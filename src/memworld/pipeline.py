@@ -19,7 +19,7 @@ from memworld.encoders import Encoder
 from memworld.encoders.training import train_vae
 from memworld.errors import MemworldError
 from memworld.evaluate.config import EvaluationConfig
-from memworld.evaluate.protocol import check_baseline, check_unseen, evaluate
+from memworld.evaluate.protocol import check_baseline, check_unseen, evaluate, split_by_memory
 from memworld.evaluate.results import Evaluation, write_metrics
 from memworld.evaluate.windows import episodes_of
 from memworld.formats import open_dataset
@@ -182,13 +182,7 @@ def evaluate_memory(
     world = WorldModel.open(memory_path)
     dataset = open_dataset(data)
     check_same_world(world.memory, dataset)
-    training = dataset.subset([i for i in dataset.ids if i in world.memory.ids])
-    held_out = dataset.subset([i for i in dataset.ids if i not in world.memory.ids])
-    if len(training) == 0 or len(held_out) == 0:
-        raise MemworldError(
-            f"{data} has {len(training)} episodes that are in the memory and {len(held_out)} that are not: "
-            "an evaluation needs both"
-        )
+    training, held_out = split_by_memory(dataset, world.memory)
     # All that can be refused is refused before a folder is made or emptied.
     episodes_of(held_out, config.horizon)
     for name, dynamics in config.dynamics.items():

@@ -63,7 +63,7 @@ def imagine_recorded(
     """
     check_same_world(world.memory, dataset)
     if episode_id is None:
-        unseen = [i for i in dataset.ids if i not in world.memory.ids]
+        unseen = [i for i in dataset.ids if i not in world.memory.origins]
         if not unseen:
             raise MemworldError("the memory holds every episode of the data set: name the one to start from")
         episode_id = unseen[0]

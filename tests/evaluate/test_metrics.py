@@ -80,7 +80,7 @@ def test_state_probe_reads_the_state_of_the_nearest_training_latents() -> None:
     dataset = EpisodeDataset.from_episodes(LEFT_RIGHT, [walk("a", 50, [1] * 8), walk("b", 50, [1] * 8)])
     encoder = PixelEncoder()
     memory = Memory(LEFT_RIGHT, encoder)
-    with one_clear_error("training episode a is not in the memory"):
+    with one_clear_error("no training episode is in the memory: remember them first"):
         StateProbe.fit(dataset, memory)
     memory.extend(dataset, encoder)
     probe = StateProbe.fit(dataset, memory)

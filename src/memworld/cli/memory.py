@@ -1,12 +1,61 @@
-"""Commands about a memory on disk: forget, compact, check, versions, restore."""
+"""Commands about a memory on disk: distill, forget, compact, check, versions, restore."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from memworld.cli.app import app
-from memworld.cli.options import MemoryPath
+from memworld.cli.options import MemoryPath, Output, Overwrite, Quiet, Seed, on_existing
 from memworld.errors import MemworldError
+
+
+@app.command()
+def distill(
+    memory: MemoryPath,
+    output: Output,
+    rows: Annotated[int | None, typer.Option("--rows", help="How many rows to keep at most.")] = None,
+    share: Annotated[float | None, typer.Option("--share", help="Or the share of rows to keep, as 0.25.")] = None,
+    piece: Annotated[int, typer.Option("--piece", help="Steps of a piece, about.")] = 25,
+    curve: Annotated[
+        Path | None, typer.Option("--curve", help="Folder for the curve of error against rows kept.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="The memory's episodes and held-out ones, to measure that in pictures as well."),
+    ] = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a smaller memory of those episodes and pieces of episodes that cover the whole best."""
+    from memworld.distill import DistillConfig, write_curve
+    from memworld.distill import distill as distill_memory
+    from memworld.formats import open_dataset
+
+    if data is not None and curve is None:
+        raise MemworldError("--data measures a curve: name a folder for it with --curve")
+    found = distill_memory(
+        memory,
+        output,
+        rows=rows,
+        share=share,
+        config=DistillConfig(piece=piece),
+        curve=curve is not None,
+        dataset=None if data is None else open_dataset(data),
+        seed=seed,
+        on_existing=on_existing(False, overwrite),
+        progress=not quiet,
+    )
+    if curve is not None:
+        write_curve(curve, found.curves)
+    for line in found.curves:
+        typer.echo(f"{line.about}:")
+        for size, error, growth in zip(line.rows, line.errors, line.growth, strict=True):
+            typer.echo(f"{size:>9} rows  {error.value:.4g}, {100 * (growth.value - 1):+.1f}% of that of all")
+        for name, value in line.baselines.items():
+            typer.echo(f"  {name:<13}  {value.value:.4g}")
+    typer.echo(f"{output}: {found.memory}")
 
 
 @app.command()
@@ -64,7 +113,11 @@ def versions(memory: MemoryPath) -> None:
     _, present = read_index(memory)
     for number in version_numbers(memory):
         if number <= present:
-            version = read_version(memory, number)
+            try:
+                version = read_version(memory, number)
+            except MemworldError as error:
+                typer.echo(f"! {number:>5}  {error}", err=True)
+                continue
             mark = "*" if number == present else " "
             typer.echo(
                 f"{mark} {number:>5}  {version.time}  {version.episodes:>6} episodes  {version.rows:>9} rows  "

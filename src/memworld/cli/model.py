@@ -112,22 +112,47 @@ def remember(
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on, or add new episodes to the memory.")] = False,
     overwrite: Overwrite = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="ADDRESS",
+            help="Encode on a Ray cluster: host:port of its head, `auto` for the one that runs here, or `local` for "
+            "processes of this machine (extra `cluster`).",
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Encode episodes into a memory; those that `train` held out with the same seed stay out of it."""
+    from memworld.cluster import connect, remember_on_cluster
     from memworld.encoders import open_encoder
     from memworld.remember import remember as remember_episodes
 
     training, _ = split(data, held_out, seed)
-    memory = remember_episodes(
-        training,
-        open_encoder(encoder),
-        output,
-        seed=seed,
-        keep_frames=frames,
-        on_existing=on_existing(resume, overwrite),
-        progress=not quiet,
-    )
+    existing, progress = on_existing(resume, overwrite), not quiet
+    if cluster is None:
+        memory = remember_episodes(
+            training,
+            open_encoder(encoder),
+            output,
+            seed=seed,
+            keep_frames=frames,
+            on_existing=existing,
+            progress=progress,
+        )
+    else:
+        with connect(cluster) as connected:
+            memory = remember_on_cluster(
+                connected,
+                data,
+                encoder,
+                output,
+                ids=training.ids,
+                seed=seed,
+                keep_frames=frames,
+                on_existing=existing,
+                progress=progress,
+            )
     typer.echo(f"{output}: {memory}")
 
 

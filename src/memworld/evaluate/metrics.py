@@ -9,7 +9,7 @@ from torch import Tensor
 from memworld.datasets import EpisodeDataset
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents, at_mean, kl
-from memworld.memory import Memory
+from memworld.memory import Memory, MemoryEpisode
 from memworld.search import Candidates, Query
 from memworld.search.exact import ExactIndex
 
@@ -63,22 +63,27 @@ class StateProbe:
         """Lay the remembered latents of `dataset` beside the states that it recorded.
 
         Args:
-            dataset: episodes that `memory` holds.
+            dataset: episodes of which `memory` holds some, whole or in pieces.
             memory: their latents.
 
         Raises:
-            MemworldError: the data set has no states, or an episode is not in memory.
+            MemworldError: the data set has no states, or memory holds none of its episodes.
         """
         if not dataset.info.state_names:
             raise MemworldError("the data set has no states to fit a probe on")
-        remembered = {episode.entry.id: episode.latents.mu for episode in memory.episodes}
+        remembered: dict[str, list[MemoryEpisode]] = {}
+        for part in memory.episodes:
+            remembered.setdefault(part.entry.origin[0], []).append(part)
         latents, states = [], []
-        for episode in dataset:
-            if episode.id not in remembered:
-                raise MemworldError(f"training episode {episode.id} is not in the memory: remember it first")
-            latents.append(remembered[episode.id])
+        known = [episode_id for episode_id in dataset.ids if episode_id in remembered]
+        if not known:
+            raise MemworldError("no training episode is in the memory: remember them first")
+        for episode in dataset.subset(known):
             assert episode.states is not None  # EpisodeDataset checks it against state_names
-            states.append(episode.states)
+            for part in remembered[episode.id]:
+                first = part.entry.origin[1]
+                latents.append(part.latents.mu)
+                states.append(episode.states[first : first + part.entry.steps + 1])
         mu = torch.cat(latents)
         rows = torch.arange(len(mu))
         means = at_mean(mu, torch.ones_like(mu))

@@ -85,6 +85,21 @@ def evaluate(
     )
 
 
+def split_by_memory(dataset: EpisodeDataset, memory: Memory) -> tuple[EpisodeDataset, EpisodeDataset]:
+    """The episodes that a memory holds, whole or in pieces, and those that it does not.
+
+    Raises:
+        MemworldError: there are none of one kind.
+    """
+    held, new = ([i for i in dataset.ids if (i in memory.origins) == inside] for inside in (True, False))
+    if not held or not new:
+        raise MemworldError(
+            f"the data have {len(held)} episodes that are in the memory and {len(new)} that are not: "
+            "an evaluation needs both"
+        )
+    return dataset.subset(held), dataset.subset(new)
+
+
 def check_baseline(model: Baseline, encoder: Encoder, held_out: EpisodeDataset) -> None:
     """Do nothing if a trained baseline speaks in this encoder's latents and has not seen the episodes.
 
@@ -109,7 +124,7 @@ def check_unseen(encoder: Encoder, memory: Memory, held_out: EpisodeDataset) -> 
     Raises:
         MemworldError: one of them is not.
     """
-    for who, seen in (("is in the memory", memory.ids), ("trained the encoder", encoder.episodes_seen)):
+    for who, seen in (("is in the memory", memory.origins), ("trained the encoder", encoder.episodes_seen)):
         both = set(seen) & set(held_out.ids)
         if both:
             raise MemworldError(

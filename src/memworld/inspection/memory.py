@@ -79,7 +79,7 @@ def _coverage(rows: Rows, samples: int, seed: int) -> dict[str, float] | None:
 
 def _moved(rows: Rows, means: Latents) -> torch.Tensor | None:
     """The median squared distance between latent means `_STEPS` apart in one episode; None without any."""
-    later = torch.arange(_STEPS, len(rows.steps))
+    later = torch.arange(_STEPS, max(_STEPS, len(rows.steps)))
     same = rows.episodes[later] == rows.episodes[later - _STEPS]
     if not bool(same.any()):
         return None

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from memworld.datasets import DatasetInfo, EpisodeEntry
+from memworld.datasets import DatasetInfo, EpisodeEntry, recorded_as
 from memworld.encoders import Encoder, check_not_collapsed
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
@@ -94,7 +94,8 @@ class Memory:
         self.removed: set[str] = set()
         self._source: Source | None = None
         self._entries: tuple[EpisodeEntry, ...] = ()
-        self._episodes: tuple[MemoryEpisode, ...] | None = ()  # None: as in the source, and not asked for yet
+        self._episodes: tuple[MemoryEpisode, ...] | None = ()  # None: as in the source
+        self._seen: tuple[MemoryEpisode, ...] | None = None  # those of the source, once asked for
         self._rows: Rows | None = None  # of the first episodes, all unless some were appended since
 
     @property
@@ -105,15 +106,22 @@ class Memory:
     @property
     def episodes(self) -> tuple[MemoryEpisode, ...]:
         """The remembered episodes, in order of arrival."""
-        if self._episodes is None:
+        if self._episodes is not None:
+            return self._episodes
+        if self._seen is None:
             assert self._source is not None
-            self._episodes = self._source.episodes()
-        return self._episodes
+            self._seen = self._source.episodes()
+        return self._seen
 
     @property
     def ids(self) -> tuple[str, ...]:
         """The ids of the remembered episodes."""
         return tuple(entry.id for entry in self._entries)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The ids of the recorded episodes of which the memory holds anything, whole or in pieces."""
+        return frozenset(entry.origin[0] for entry in self._entries)
 
     @property
     def steps(self) -> int:
@@ -126,6 +134,11 @@ class Memory:
 
     def __repr__(self) -> str:
         return f"Memory({len(self._entries)} episodes, {self.steps} transitions, latents {list(self.latent_shape)})"
+
+    @property
+    def stored(self) -> Source | None:
+        """Where all of this lies as it is; None if it is stored nowhere, or was changed since."""
+        return self._source if self._episodes is None else None
 
     def check_encoder(self, encoder: Encoder) -> None:
         """Do nothing if `encoder` made this memory.
@@ -176,18 +189,16 @@ class Memory:
             self.append(episode, encoder)
 
     def remove(self, ids: Sequence[str]) -> None:
-        """Remove episodes; they cannot be found from the next search on.
+        """Remove episodes and all pieces of them; they cannot be found from the next search on.
 
         Raises:
             MemworldError: an id is not there; then none is removed.
         """
-        gone, mine = set(ids), set(self.ids)
-        unknown = [i for i in ids if i not in mine]
-        if unknown:
-            raise MemworldError(f"the memory has no episode {unknown[0]!r}: see memworld inspect for those it has")
+        gone = set(recorded_as(self.entries, ids))
         if not gone:
             return
-        self.removed |= gone
+        # What was appended here alone is removed from no folder, where another may have stored one of its id.
+        self.removed |= gone if self._source is None else gone & {e.id for e in self._source.entries}
         self._hold(tuple(e for e in self.episodes if e.entry.id not in gone))
         self._rows = None
 
@@ -208,7 +219,9 @@ class Memory:
             raise MemworldError("the memory is stored nowhere: save it, or open one, and refresh that")
         newer = self._source.newer()
         if newer is None:
-            return False
+            if {e.id for e in self._source.entries} <= {*self.ids, *self.removed}:
+                return False
+            newer = self._source  # it held more when this memory was saved there
         stored, now = {e.id for e in self._source.entries} - self.removed, {e.id for e in newer.entries}
         own = tuple(e for e in self._episodes or () if e.entry.id not in stored)
         if both := [e.entry.id for e in own if e.entry.id in now - self.removed]:
@@ -216,7 +229,7 @@ class Memory:
                 f"episode {both[0]} was appended here and is not saved, and another process has stored one of that id: "
                 "rename or remove it here"
             )
-        self._source, self.removed = newer, self.removed & now
+        self._source, self._seen, self.removed = newer, None, self.removed & now
         if own or self.removed:
             self._hold((*(e for e in newer.episodes() if e.entry.id not in self.removed), *own))
         else:
@@ -231,8 +244,9 @@ class Memory:
             source: what holds them.
             all_of_it: whether it holds these episodes and no others, in this order.
         """
+        self._source, self._seen = source, None
         if all_of_it:
-            self._source, self._episodes, self._entries = source, None, source.entries
+            self._episodes, self._entries = None, source.entries
             if self._rows is not None:
                 source.lineage = self._rows.lineage
         else:
@@ -258,6 +272,8 @@ class Memory:
         known = 0 if self._rows is None else int(self._rows.episodes[-1]) + 1
         if self._rows is None or known < len(self._entries):
             self._rows = lay_out(self.episodes[known:], self.info, self._rows)
+            if self._source is not None and self._episodes is not None:
+                self._source.lineage = object()  # what is stored next goes on without what was appended here
         return self._rows
 
     def row_of(self, episode_id: str, step: int) -> int:
@@ -286,15 +302,19 @@ class Memory:
         asked = np.array([_whole(row, "row") for row in rows], np.int64)
         for row in asked[(asked < 0) | (asked >= len(self))][:1]:
             raise MemworldError(f"the memory has no row {row}: give 0 to {len(self) - 1}")
-        found = np.empty((len(asked), *self.info.observation_shape), np.uint8)
         if not len(asked):
-            return found
+            return np.empty((0, *self.info.observation_shape), np.uint8)
+        found: np.ndarray | None = None
         owners, steps = self.rows.episodes.numpy()[asked], self.rows.steps.numpy()[asked]
         for owner in np.unique(owners):
             places = np.flatnonzero(owners == owner)
             frames = self.episodes[owner].frames
             assert frames is not None  # keep_frames
-            found[places] = frames.take(steps[places]) if isinstance(frames, StoredFrames) else frames[steps[places]]
+            taken = frames.take(steps[places]) if isinstance(frames, StoredFrames) else frames[steps[places]]
+            if found is None:  # not before: a damaged file may claim frames of any size
+                found = np.empty((len(asked), *taken.shape[1:]), np.uint8)
+            found[places] = taken
+        assert found is not None
         return found
 
     def _hold(self, episodes: tuple[MemoryEpisode, ...]) -> None:

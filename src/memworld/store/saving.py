@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from memworld.datasets import recorded_as
 from memworld.encoders import Encoder
 from memworld.errors import MemworldError
 from memworld.memory import Memory, MemoryEpisode
 from memworld.storage import OnExisting, locked, prepare_folder
 from memworld.store.arrays import Listed, columns_of, digest
+from memworld.store.first_format import is_first_format
 from memworld.store.opening import settings_of
 from memworld.store.versions import INDEX, Settings, Version
 from memworld.store.writing import MemoryWriter, writing
@@ -38,7 +40,7 @@ def save_memory(
     if on_existing == "overwrite":
         _check_frames_elsewhere(memory, path)
     with locked(path):
-        prepare_folder(path, on_existing, INDEX, "memory")
+        prepare(path, on_existing)
         writer = start(path, settings_of(memory))
         listed = {one.entry.id: one for one in writer.stored.arrays.listed}
         gone = sorted(memory.removed & listed.keys())
@@ -55,6 +57,17 @@ def save_memory(
     memory.stored_in(writer.stored, all_of_it=stored == memory.ids)
 
 
+def prepare(path: Path, on_existing: OnExisting) -> None:
+    """Make a locked folder ready for a memory; see `storage.prepare_folder`.
+
+    Raises:
+        MemworldError: it cannot be written, or is not to be.
+    """
+    # The first memories did not say in their list what they are.
+    said = on_existing != "resume" or not is_first_format(path)
+    prepare_folder(path, on_existing, INDEX, "memory" if said else None)
+
+
 def start(path: Path, settings: Settings) -> MemoryWriter:
     """The writer of a locked and prepared folder, of the memory that is there or of a new one.
 
@@ -69,7 +82,7 @@ def start(path: Path, settings: Settings) -> MemoryWriter:
 
 
 def forget_episodes(path: str | Path, ids: Sequence[str]) -> int:
-    """Remove episodes from the memory in the folder `path`; they can be damaged.
+    """Remove episodes, and all pieces of them, from the memory in the folder `path`; they can be damaged.
 
     They cannot be found from then on. Their data are off the disk after `compact_memory`.
 
@@ -81,7 +94,7 @@ def forget_episodes(path: str | Path, ids: Sequence[str]) -> int:
             it is being written to.
     """
     with writing(path) as writer:
-        version = writer.commit(remove=tuple(dict.fromkeys(ids)))
+        version = writer.commit(remove=recorded_as(writer.stored.entries, ids))
     return version.rows - version.episodes
 
 
