@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SYSTEM := supertuxkart-data libegl1 libgl1 libglib2.0-0 minetest xvfb libgl1-mesa-dri
 
-.PHONY: demo test check system worlds paper paper-quick better recorded bench bench-quick bench-gpu bench-encoder bench-encoders bench-memory clean
+.PHONY: demo test check system worlds paper paper-quick better recorded bench bench-quick bench-gpu bench-encoder bench-encoders bench-memory bench-cluster torture fuzz readers clean
 
 demo: .venv/installed  ## the main job: record, train, remember, imagine, evaluate, report
 	$(BIN)/memworld demo
@@ -46,6 +46,16 @@ bench-quick: .venv/installed runs  ## the cases that matter most, in a few minut
 bench-gpu: .venv/installed runs  ## exact search of 10 million rows on a GPU (needs a CUDA build of PyTorch)
 	$(BIN)/memworld bench --device cuda --index exact --rows 10000000 --d 128 --json runs/bench-gpu.json $(BENCH)
 
+torture: .venv/installed  ## kill writers to a memory 300 times, and fill its disk
+	$(BIN)/python -m benchmarks.torture kills --kills $(or $(KILLS),300)
+	$(BIN)/python -m benchmarks.torture disk
+
+fuzz: .venv/installed  ## change files of a memory 10,000 times (half an hour)
+	$(BIN)/python -m benchmarks.torture fuzz --mutants $(or $(MUTANTS),10000)
+
+readers: .venv/installed  ## read a memory beside a writer for two minutes, twice
+	$(BIN)/python -m benchmarks.torture readers --seconds $(or $(SECONDS),120)
+
 runs:
 	mkdir -p $@
 
@@ -58,6 +68,9 @@ bench-encoders: .venv/installed  ## which latents suit neighbours, at equal trai
 
 bench-memory: .venv/installed  ## peak memory of converting and encoding 100,000 frames
 	$(BIN)/python benchmarks/bounded_memory.py
+
+bench-cluster: .venv/installed  ## search with 1 and 2 workers beside one process, and with a worker killed in mid-query
+	$(BIN)/python benchmarks/cluster.py
 
 clean:  ## remove the environment
 	rm -rf .venv

@@ -299,7 +299,8 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Callable[[int], None]]:
     try:
         yield lambda size: mount(f"remount,size={size}k")
     finally:
-        subprocess.run(["umount", folder], check=True)
+        # Lazily, as a memory that is still mapped keeps it busy.
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def folder_bytes(folder: Path) -> dict[str, bytes]:

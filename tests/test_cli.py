@@ -10,6 +10,7 @@ from typer.testing import Result
 
 import memworld
 from memworld.pipeline import RunResult
+from tests.store.contents import files_with
 
 Run = tuple[Path, RunResult]
 Call = Callable[..., Result]
@@ -74,10 +75,12 @@ def test_record_train_remember_inspect_imagine_forget(call: Call, tmp_path: Path
     assert done.output.count("support") == 5
     assert picture.stat().st_size > 0
     kept, gone = described["episode_ids"]
-    done = call("forget", memory, gone)
+    done = call("forget", memory, gone, "--erase")
     assert done.exit_code == 0, done.output
     assert json.loads(call("inspect", memory, "--json").output)["episode_ids"] == [kept]
-    assert not any(gone in file.name for file in memory.rglob("*"))
+    # But for the encoder, which says what it was trained on.
+    assert {name.split("/")[0] for name in files_with(memory, gone.encode())} <= {"encoder"}
+    assert call("check", memory).output == f"{memory}: sound: 1 episodes, 61 rows, 1 version\n"
 
 
 def test_demo_prints_where_the_report_is_and_what_to_type_next(call: Call, quick_run: Run) -> None:
@@ -147,12 +150,15 @@ def test_truncated_and_corrupt_files(call: Call, quick_run: Run, tmp_path: Path)
         ("episodes", "episodes/*.npz", "train"),
         ("episodes", "dataset.json", "inspect"),
         ("memory", "memory.json", "inspect"),
-        ("memory", "episodes/*.safetensors", "inspect"),
-        ("memory", "episodes/*.frames.npy", "inspect"),
+        ("memory", "versions/*.json", "inspect"),
+        ("memory", "arrays/*/mu.bin", "inspect"),
+        ("memory", "arrays/*/episodes.jsonl", "check"),
+        ("memory", "rows.lance/data/*.lance", "check"),
+        ("memory", "rows.lance/data/*.lance", "compact"),
         ("memory", "encoder/encoder.safetensors", "imagine"),
         ("memory", "encoder/encoder.json", "imagine"),
     ):
-        copy = tmp_path / f"{part}-{pattern.replace('/', '-').replace('*', 'x')}"
+        copy = tmp_path / f"{part}-{pattern.replace('/', '-').replace('*', 'x')}-{command}"
         shutil.copytree(output / part, copy)
         file = sorted(copy.glob(pattern))[0]
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])

@@ -1,6 +1,7 @@
 """A real Ctrl-C in the middle of long work: one line, exit code 130, and resuming gives what would have been."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from memworld.pipeline import RunResult
+from memworld.store import open_memory
+from tests.store.contents import assert_same_stored
 from tests.test_pipeline import contents
 
 LIMIT = 120.0
@@ -25,21 +28,21 @@ def memworld(*arguments: object) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def interrupted(when: Callable[[], bool], *arguments: object) -> str:
-    """Start a command, press Ctrl-C as soon as `when` holds, and return what it said."""
+def interrupted(said: Path, when: Callable[[], bool], *arguments: object) -> None:
+    """Start a command whose standard error goes into the file `said`, and press Ctrl-C as soon as `when` holds."""
     command = [sys.executable, "-m", "memworld.cli", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with said.open("w") as errors, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as process:
         deadline = time.monotonic() + LIMIT
         while not when():
-            assert process.poll() is None, process.communicate()[1]
+            assert process.poll() is None, said.read_text()
             assert time.monotonic() < deadline, "the command did not get far enough"
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=LIMIT)
-    assert process.returncode == 130, (process.returncode, errors)
-    assert "Traceback" not in errors
-    assert "memworld: interrupted; what was finished is kept" in errors
-    return errors
+        process.wait(timeout=LIMIT)
+    text = said.read_text()
+    assert process.returncode == 130, (process.returncode, text)
+    assert "Traceback" not in text
+    assert "memworld: interrupted; what was finished is kept" in text
 
 
 def listed(path: Path) -> int:
@@ -50,7 +53,8 @@ def listed(path: Path) -> int:
 def test_recording(tmp_path: Path) -> None:
     settings = ("--policy", "demonstrator", "--max-steps", 60, "-q")
     data = tmp_path / "data"
-    interrupted(lambda: listed(data / "dataset.json") >= 2, "record", "pong", "-o", data, "-n", 1000, *settings)
+    said = tmp_path / "said.txt"
+    interrupted(said, lambda: listed(data / "dataset.json") >= 2, "record", "pong", "-o", data, "-n", 1000, *settings)
     count = listed(data / "dataset.json")
     assert 2 <= count < 1000
     memworld("record", "pong", "-o", data, "-n", count + 1, "--resume", *settings)
@@ -62,7 +66,7 @@ def test_training(quick_run: tuple[Path, RunResult], tmp_path: Path) -> None:
     output, _ = quick_run
     command = ("train", output / "episodes", "--steps", 300, "--batch-size", 16, "-q", "-o")
     encoder = tmp_path / "encoder"
-    interrupted((encoder / "checkpoint.safetensors").exists, *command, encoder)
+    interrupted(tmp_path / "said.txt", (encoder / "checkpoint.safetensors").exists, *command, encoder)
     assert not (encoder / "encoder.json").exists()
     memworld(*command, encoder, "--resume")
     memworld(*command, tmp_path / "whole")
@@ -74,11 +78,13 @@ def test_remembering(quick_run: tuple[Path, RunResult], tmp_path: Path, frames: 
     output, _ = quick_run
     data, memory = tmp_path / "data", tmp_path / "memory"
     memworld("record", "pong", "-o", data, "-n", 100, "--max-steps", 30, "--random-start", 5, "-q")
-    command = ("remember", data, "--encoder", output / "encoder", "--held-out", 0, "-q", frames, "-o")
-    interrupted(lambda: listed(memory / "memory.json") >= 2, *command, memory)
-    assert 2 <= listed(memory / "memory.json") < 100
-    described = json.loads(memworld("inspect", memory, "--json").stdout)
-    assert described["episodes"] == listed(memory / "memory.json")
+    command = ("remember", data, "--encoder", output / "encoder", "--held-out", 0, frames, "-o")
+    said = tmp_path / "said.txt"
+    # Its progress, as what it has encoded waits in its memory: the interrupt is what stores it.
+    interrupted(said, lambda: bool(re.search(r" [1-9]\d*/100 ", said.read_text())), *command, memory)
+    kept = len(open_memory(memory).ids)
+    assert 1 <= kept < 100
+    assert f"sound: {kept} episodes" in memworld("check", memory).stdout
     memworld(*command, memory, "--resume")
     memworld(*command, tmp_path / "whole")
-    assert contents(memory) == contents(tmp_path / "whole")
+    assert_same_stored(memory, tmp_path / "whole")

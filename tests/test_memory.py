@@ -112,7 +112,7 @@ def test_rows_are_a_new_object_after_every_change_and_only_then() -> None:
     memory = memory_of(POOL[:2])
     rows = memory.rows
     assert memory.rows is rows
-    memory.hold(replace(memory.episodes[0], frames=POOL[1].observations))
+    assert memory.frames([0]).shape == (1, 1, 2, 1)
     assert memory.rows is rows
     memory.append(POOL[2], ENCODER)
     grown = memory.rows

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-import gymnasium
 import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
+from memworld.actions import ActionSpace
 from memworld.datasets import DatasetInfo
 from memworld.encoders.vae import VAE
 from memworld.episodes import Episode
@@ -14,7 +15,16 @@ from tests.helpers import DISCRETE, make_episode, untrained_vae
 SHAPE = (4, 4, 1)
 ENCODER = untrained_vae(SHAPE, (2,))
 INFO = DatasetInfo(SHAPE, DISCRETE, "toy")
-BOX = gymnasium.spaces.Box(-2, 2, (3,))
+BOX = Box(-2, 2, (3,))
+SPACES: tuple[ActionSpace, ...] = (
+    DISCRETE,
+    Discrete(3, start=-7),
+    BOX,
+    MultiDiscrete([2, 9], start=[1, -1]),
+    Dict({"attack": Discrete(2), "camera": Box(-180, 180, (2,)), "speed": Box(0, 1, (), np.float64)}),
+    Box(-1, 1, (0,)),
+)
+"""One of every kind, and one of actions without a number."""
 GOLDEN = Path(__file__).parent / "golden"
 
 

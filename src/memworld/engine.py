@@ -1,28 +1,30 @@
 """From settings and the rows of a memory to a dynamics that is ready to be asked."""
 
 import functools
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
-from torch import Tensor
 
 from memworld.analogues import AnalogueConfig, AnalogueDynamics, Analogues, Panel
 from memworld.analogues.lessons import Lessons
+from memworld.cluster import Cluster, ClusterIndex, Search, connect
+from memworld.cluster.workers import ray_module
 from memworld.dynamics import DynamicsConfig, ResolvedDynamics
 from memworld.errors import MemworldError, lookup
 from memworld.hybrid import HybridConfig, HybridDynamics
 from memworld.hybrid.correction import Correction
 from memworld.imagine import Dynamics
 from memworld.learned.arrays import Learned
-from memworld.lookup import Lookup, weights
-from memworld.memory import Rows
+from memworld.lookup import Lookup, candidates, weights
+from memworld.memory import Memory, Rows
 from memworld.retrieve import STRATEGIES
 from memworld.search import Candidates, Index
 from memworld.search.approximate import ApproximateIndex
 from memworld.search.exact import ExactIndex
+from memworld.search.growing import GrownIndex
 from memworld.search.products import choose_device
 
-IndexKind = Literal["exact", "approximate"]
+IndexKind = Literal["exact", "approximate", "cluster"]
 
 DynamicsSettings = DynamicsConfig | AnalogueConfig | HybridConfig
 """The settings of any dynamics: look up as the paper does, follow analogues, or correct what they say."""
@@ -53,22 +55,30 @@ def named_dynamics(name: str, k: int | None = None, conditioning: str | None = N
 class Engine:
     """Where and how memory is searched, whatever for."""
 
-    def __init__(self, kind: IndexKind, device: str) -> None:
+    def __init__(self, kind: IndexKind | Cluster, device: str) -> None:
         """Choose.
 
         Args:
-            kind: `exact` or `approximate`.
-            device: `cpu`, `cuda` or `auto`.
+            kind: `exact`, `approximate`, or a cluster; `cluster` is the one that this process is connected to when
+                memory is first searched, or else a Ray of our own.
+            device: `cpu`, `cuda` or `auto`; of a cluster, that of its workers.
 
         Raises:
-            MemworldError: a name that means nothing, a device that is not there, or approximate search on a GPU.
+            MemworldError: a name that means nothing, a device that is not there, approximate search on a GPU, or a
+                cluster without Ray.
         """
-        self.device: torch.device = choose_device(device)
-        if kind not in ("exact", "approximate"):
-            raise MemworldError(f"unknown index {kind!r}: use exact or approximate")
+        self.cluster: Cluster | None = None
+        if isinstance(kind, Cluster):
+            self.cluster, kind = kind, "cluster"
+        if kind not in get_args(IndexKind):
+            raise MemworldError(f"unknown index {kind!r}: use {', '.join(get_args(IndexKind))}")
+        if kind == "cluster":
+            ray_module()
+        self.kind: IndexKind = kind
+        self.wanted: str = device
+        self.device: torch.device = choose_device("cpu" if kind == "cluster" and device == "cuda" else device)
         if kind == "approximate" and device == "cuda":
             raise MemworldError("approximate search runs on the CPU: use device cpu or auto, or the exact index")
-        self.kind = kind
 
     def check(self, settings: ResolvedSettings) -> None:
         """Do nothing if a dynamics of these settings can be built.
@@ -76,6 +86,11 @@ class Engine:
         Raises:
             MemworldError: otherwise.
         """
+        if self.kind == "cluster" and not isinstance(settings, ResolvedDynamics):
+            raise MemworldError(
+                f"a cluster serves the paper's strategies: name one of {', '.join(STRATEGIES)}, or search with the "
+                "exact or approximate index"
+            )
         if self.kind == "approximate" and isinstance(settings, ResolvedDynamics) and len(set(settings.context)) > 1:
             raise MemworldError("approximate search counts all moments of a context alike: give equal weights")
 
@@ -87,6 +102,7 @@ class Engine:
         progress: bool = False,
         known: Learned | None = None,
         before: Dynamics | None = None,
+        memory: Memory | None = None,
     ) -> Dynamics:
         """Index the rows, and learn what there is to learn, unless it is known.
 
@@ -98,6 +114,10 @@ class Engine:
             known: what was learned before, and still holds.
             before: what was built, by these settings, of rows that these have grown from
                 (`search.growing.has_grown`): only what is new is indexed.
+            memory: whose rows they are; a cluster needs it, to read them where they are stored.
+
+        Raises:
+            MemworldError: a cluster cannot hold them, see `ClusterIndex.of`.
         """
         if isinstance(settings, AnalogueConfig):
             return AnalogueDynamics(self._analogues(settings, rows, latent_shape, progress, known, before))
@@ -106,7 +126,7 @@ class Engine:
             analogues = self._analogues(settings.analogues, rows, latent_shape, progress, known, before, lessons)
             correction = known[1] if known else None
             return HybridDynamics(analogues, correction or Correction.fit(lessons, rows, settings, progress))
-        make = functools.partial(self._index, settings, weights(settings, rows.latents.dim))
+        make = functools.partial(self._index, settings, memory)
         return Lookup(rows, settings, make, before if isinstance(before, Lookup) else None)
 
     def _analogues(
@@ -125,12 +145,24 @@ class Engine:
         panel = Panel(rows, latent_shape, settings, self._l2, fit.sights if fit else None, old.panel if old else None)
         return Analogues(panel, progress, lessons, fit, old)
 
-    def _index(self, settings: ResolvedDynamics, counts: Tensor | None, keys: Candidates) -> Index:
+    def _index(self, settings: ResolvedDynamics, memory: Memory | None, rows: Rows, before: Index | None) -> Index:
         """The index of a paper's strategy."""
-        if self.kind == "approximate":
-            return ApproximateIndex(settings.metric, keys)
         by_action = settings.conditioning in ("hard", "mixed")
-        return ExactIndex(settings.metric, keys, device=self.device.type, by_action=by_action, weights=counts)
+        if self.kind == "cluster":
+            assert memory is not None
+            self.cluster = self.cluster or connect()
+            search = Search(settings.metric, settings.context, by_action, self.wanted)
+            return ClusterIndex.of(self.cluster, memory, search, before if isinstance(before, ClusterIndex) else None)
+        counts = weights(settings.context, rows.latents.dim)
+
+        def make(keys: Candidates) -> Index:
+            if self.kind == "approximate":
+                return ApproximateIndex(settings.metric, keys)
+            return ExactIndex(settings.metric, keys, device=self.device.type, by_action=by_action, weights=counts)
+
+        context = len(settings.context)
+        old = before if isinstance(before, GrownIndex) else None
+        return GrownIndex.of(rows, lambda run: candidates(run.rows, context), make, old)
 
     def _l2(self, keys: Candidates) -> Index:
         if self.kind == "approximate":

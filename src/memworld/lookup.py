@@ -1,6 +1,6 @@
 """The paper's dynamics: look up rows like the present one, and read the next state off their successors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +15,6 @@ from memworld.memory import Rows
 from memworld.retrieve import STRATEGIES
 from memworld.rollout import History, Prediction
 from memworld.search import Candidates, Index, Matches, Query
-from memworld.search.growing import GrownIndex
 from memworld.support import Support, calibrate
 
 
@@ -31,11 +30,11 @@ def candidates(rows: Rows, context: int) -> Candidates:
     return plain if context == 1 else replace(plain, latents=keys(rows, every, context))
 
 
-def weights(settings: ResolvedDynamics, dim: int) -> Tensor | None:
-    """What each number of a key counts, (context * D,); None if each counts once."""
-    if set(settings.context) == {1.0}:
+def weights(context: Sequence[float], dim: int) -> Tensor | None:
+    """What each number of a key counts, (context * D,), by what each of its moments does; None if each counts once."""
+    if set(context) == {1.0}:
         return None
-    return torch.tensor(settings.context, dtype=torch.float64).repeat_interleave(dim)
+    return torch.tensor(context, dtype=torch.float64).repeat_interleave(dim)
 
 
 class Lookup:
@@ -48,7 +47,7 @@ class Lookup:
         self,
         rows: Rows,
         settings: ResolvedDynamics,
-        make: Callable[[Candidates], Index],
+        make: Callable[[Rows, Index | None], Index],
         before: "Lookup | None" = None,
     ) -> None:
         """Index rows by their `keys`, and measure how far they are from each other.
@@ -56,14 +55,14 @@ class Lookup:
         Args:
             rows: the memory's.
             settings: what to look up, and how.
-            make: the index of candidates in the metric of the settings.
+            make: the index of rows by their keys, in the metric of the settings, and of rows that have grown
+                with the one that it made of them before.
             before: the same for rows that these have grown from (`search.growing.has_grown`): what it has
                 indexed stays so, and what it has measured, as long as that still tells (`Support.still_tells`).
         """
         context = len(settings.context)
         self.rows, self.settings = rows, settings
-        old = before.index if before else None
-        self.index: GrownIndex = GrownIndex.of(rows, lambda run: candidates(run.rows, context), make, old)
+        self.index: Index = make(rows, before.index if before else None)
         self.support: Support = (
             before.support
             if before and before.support.still_tells(rows)

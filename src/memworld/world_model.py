@@ -10,6 +10,7 @@ from torch import Tensor
 
 from memworld.actions import action_features, as_actions, sequence_features, stored_shape
 from memworld.analogues import AnalogueConfig
+from memworld.cluster import Cluster
 from memworld.encoders import Encoder, open_encoder
 from memworld.engine import DynamicsSettings, Engine, IndexKind, ResolvedSettings
 from memworld.errors import MemworldError
@@ -40,7 +41,7 @@ class WorldModel:
         dynamics: DynamicsSettings | None = None,
         seed: int = 0,
         device: str = "auto",
-        index: IndexKind = "exact",
+        index: IndexKind | Cluster = "exact",
     ) -> None:
         """Join an encoder and the memory that it made.
 
@@ -52,7 +53,9 @@ class WorldModel:
             device: where memory is searched: `cpu`, `cuda`, or `auto`, a GPU if there is one. Answers
                 are the same, and come back to main memory.
             index: `exact`, or `approximate` for memories of a million rows and more (the extra
-                `approximate`; on the CPU).
+                `approximate`; on the CPU), or for the paper's strategies a cluster of machines (the extra
+                `cluster`): what `cluster.connect` gave, or `cluster` for the one that this process is connected to.
+                A cluster's device is that of its workers.
 
         Raises:
             MemworldError: the memory was made by another encoder, settings that do not fit it or each
@@ -78,7 +81,7 @@ class WorldModel:
         dynamics: DynamicsSettings | None = None,
         seed: int = 0,
         device: str = "auto",
-        index: IndexKind = "exact",
+        index: IndexKind | Cluster = "exact",
     ) -> "WorldModel":
         """Open the folder of a memory that holds its encoder, as `save` and `memworld remember` write it.
 
@@ -260,7 +263,7 @@ class WorldModel:
             before = self._made if grown else None
             known = self._shelf.find(self.dynamics, self.memory, before)
             self._made = self._engine.build(
-                self.dynamics, rows, self.memory.latent_shape, progress, known=known, before=before
+                self.dynamics, rows, self.memory.latent_shape, progress, known=known, before=before, memory=self.memory
             )
             if known is None:
                 self._shelf.keep(self.dynamics, self.memory, self._made)

@@ -15,11 +15,12 @@ from memworld.analogues.fitting import Fit, fit_memory
 from memworld.engine import DynamicsSettings
 from memworld.episodes import Episode
 from memworld.hybrid import HybridConfig
-from memworld.learned import MOST_GROWTH, _digest
+from memworld.learned import _digest
 from memworld.memory import Memory
-from memworld.store import LEARNED, forget_episodes
 from memworld.rollout import Rollout
 from memworld.storage import read_arrays, write_arrays
+from memworld.store import LEARNED, forget_episodes
+from memworld.support import MOST_GROWTH
 from tests.evaluate.experiments.laboratories import square_laboratory
 
 LAB = square_laboratory()

@@ -16,7 +16,7 @@ def distill(
     output: Output,
     rows: Annotated[int | None, typer.Option("--rows", help="How many rows to keep at most.")] = None,
     share: Annotated[float | None, typer.Option("--share", help="Or the share of rows to keep, as 0.25.")] = None,
-    piece: Annotated[int, typer.Option("--piece", help="Steps of a piece, about.")] = 25,
+    piece: Annotated[int, typer.Option("--piece", help="Steps of a piece, about.")] = 100,
     curve: Annotated[
         Path | None, typer.Option("--curve", help="Folder for the curve of error against rows kept.")
     ] = None,

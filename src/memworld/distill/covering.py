@@ -48,7 +48,7 @@ class DistillConfig:
         MemworldError: a number below 1.
     """
 
-    piece: int = 25
+    piece: int = 100
     context: int = 2
     targets: int = 2048
 

@@ -1,5 +1,6 @@
 """Remember a data set."""
 
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -7,7 +8,7 @@ from tqdm import tqdm
 from memworld.datasets import EpisodeDataset
 from memworld.encoders import Encoder
 from memworld.errors import MemworldError
-from memworld.memory import Memory
+from memworld.memory import Memory, MemoryEpisode
 from memworld.remember.stream import MemoryStream
 from memworld.storage import OnExisting
 
@@ -21,6 +22,7 @@ def remember(
     keep_frames: bool = True,
     on_existing: OnExisting = "error",
     progress: bool = False,
+    encode: Callable[[Sequence[str]], Iterable[MemoryEpisode]] | None = None,
 ) -> Memory:
     """Encode episodes into the memory in the folder `output`, with its encoder beside it.
 
@@ -35,6 +37,7 @@ def remember(
         keep_frames: whether to keep the frames, so that retrieved moments can be shown.
         on_existing: what to do if the folder holds something, see `storage.prepare_folder`.
         progress: show a progress bar.
+        encode: gives the episodes of these ids, in this order, as `Memory.encode` does; None encodes them here.
 
     Raises:
         MemworldError: no episodes, an encoder that collapsed or takes other frames, a folder that
@@ -49,9 +52,11 @@ def remember(
         memory.encode(dataset.load(dataset.ids[0]), encoder)
     with MemoryStream(output, memory, encoder, on_existing=on_existing) as stream:
         _check_same_episodes(output, stream.memory, dataset)
-        for episode_id in tqdm(dataset.ids, desc="remember", unit="episode", disable=not progress):
-            if episode_id not in stream.ids:
-                stream.append(dataset.load(episode_id))
+        ids = [episode_id for episode_id in dataset.ids if episode_id not in stream.ids]
+        encoded = encode(ids) if encode else (memory.encode(dataset.load(i), encoder) for i in ids)
+        done = len(dataset) - len(ids)
+        for episode in tqdm(encoded, "remember", len(dataset), unit="episode", initial=done, disable=not progress):
+            stream.add(episode)
         stream.flush()
         return stream.memory
 

@@ -11,8 +11,8 @@ from memworld.encoders import Encoder, open_encoder
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.memory import Memory, MemoryEpisode
-from memworld.storage import OnExisting, locked, prepare_folder
-from memworld.store import INDEX, MemoryWriter, open_memory, settings_of, start
+from memworld.storage import OnExisting, locked
+from memworld.store import MemoryWriter, open_memory, prepare, settings_of, start
 
 _BYTES = 1 << 26
 """Of frames that wait at most: a change of many episodes costs hardly more than one of a single."""
@@ -55,10 +55,11 @@ class MemoryStream:
         memory.check_encoder(encoder)
         self.path, self._encoder, self._episodes = Path(path), encoder, episodes
         self._waiting: list[MemoryEpisode] = []
+        self._closed = False
         self._last = time.monotonic()
         with ExitStack() as held:
             held.enter_context(locked(self.path))
-            prepare_folder(self.path, on_existing, INDEX, "memory")
+            prepare(self.path, on_existing)
             self._writer: MemoryWriter = start(self.path, settings_of(memory))
             encoder.save(self.path / "encoder")
             self._empty = memory
@@ -90,12 +91,18 @@ class MemoryStream:
         Raises:
             MemworldError: see `Memory.append`; what was appended before is unharmed.
         """
-        if episode.id in self._ids:
-            raise MemworldError(
-                f"the memory has an episode {episode.id} already: remove it first or rename the new one"
-            )
-        self._waiting.append(self._empty.encode(episode, self._encoder))
-        self._ids.add(episode.id)
+        self._check_new(episode.id)
+        self.add(self._empty.encode(episode, self._encoder))
+
+    def add(self, episode: MemoryEpisode) -> None:
+        """Store an episode that `Memory.encode` made, in this process or another; see `append`.
+
+        Raises:
+            MemworldError: an id that is there already.
+        """
+        self._check_new(episode.entry.id)
+        self._waiting.append(episode)
+        self._ids.add(episode.entry.id)
         size = sum(e.latents.mu.nbytes * 3 + (0 if e.frames is None else e.frames.nbytes) for e in self._waiting)
         late = time.monotonic() - self._last > _SECONDS
         if len(self._waiting) >= self._episodes if self._episodes else size > _BYTES or late:
@@ -112,16 +119,30 @@ class MemoryStream:
         Raises:
             MemworldError: the disk is full; then what waits still does.
         """
-        self._writer.commit(append=self._waiting)
+        if not self._waiting:
+            return
+        there = self._writer.ids  # also some that wait, if an interrupt came just after they were stored
+        self._writer.commit(append=[e for e in self._waiting if e.entry.id not in there])
         self._waiting = []
         self._last = time.monotonic()
 
     def close(self) -> None:
-        """Store what waits, and let others write."""
+        """Store what waits, and let others write; nothing can be appended from then on."""
+        if self._closed:
+            return
         try:
             self.flush()
         finally:
+            self._closed = True
             self._held.close()
+
+    def _check_new(self, episode_id: str) -> None:
+        if self._closed:  # and others may be writing
+            raise MemworldError(f"the stream into {self.path} is closed: open another")
+        if episode_id in self._ids:
+            raise MemworldError(
+                f"the memory has an episode {episode_id} already: remove it first or rename the new one"
+            )
 
     def __enter__(self) -> Self:
         return self

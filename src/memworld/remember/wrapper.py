@@ -6,7 +6,7 @@ from typing import Any, SupportsFloat
 import gymnasium
 import numpy as np
 
-from memworld.actions import as_actions
+from memworld.actions import as_actions, supported_space
 from memworld.datasets import DatasetInfo
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
@@ -44,7 +44,7 @@ class RememberWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         self._info, self._stream, self._frame = stream.memory.info, stream, frame
         self._name, self._number = check_name(name, "name"), 0
-        if env.action_space != self._info.action_space:
+        if supported_space(env.action_space) != self._info.action_space:
             raise MemworldError(
                 f"the environment has actions {one_line(env.action_space)}, the memory "
                 f"{one_line(self._info.action_space)}: remember them apart"
@@ -67,9 +67,14 @@ class RememberWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Step, and remember the episode if it has ended."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         if self._observations:  # not after an end without a reset
-            self._actions.append(as_actions(action, self._info.action_space))
+            try:
+                taken = as_actions(action, self._info.action_space)
+                self._see(observation, info)
+            except MemworldError:  # what follows this step did not follow the one before it
+                self._end(terminated=False, truncated=True)
+                raise
+            self._actions.append(taken)
             self._rewards.append(float(reward))
-            self._see(observation, info)
             if terminated or truncated:
                 self._end(terminated=terminated, truncated=truncated)
         return observation, reward, terminated, truncated, info
@@ -83,8 +88,12 @@ class RememberWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
             self.env.close()
 
     def _see(self, observation: Any, info: dict[str, Any]) -> None:
-        frame = observation if self._frame is None else self._frame(observation)
-        self._observations.append(np.array(frame))
+        frame = np.array(observation if self._frame is None else self._frame(observation))
+        if frame.dtype != np.uint8 or frame.shape != self._info.observation_shape:
+            raise MemworldError(
+                f"the environment gave a frame {frame.dtype} {list(frame.shape)}, the memory has uint8 "
+                f"{list(self._info.observation_shape)}: mend `frame`, or the environment"
+            )
         if names := self._info.state_names:
             try:
                 self._states.append(np.array(info["state"], np.float32).reshape(len(names)))
@@ -93,6 +102,7 @@ class RememberWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
                     f"the memory has {len(names)} state variables, but the environment's info has no 'state' of as "
                     f"many numbers ({one_line(error)})"
                 ) from error
+        self._observations.append(frame)
 
     def _end(self, *, terminated: bool, truncated: bool) -> None:
         """Remember what was lived since the reset."""

@@ -30,6 +30,24 @@ def has_grown(before: Rows, now: Rows) -> bool:
     return count <= len(now) and all(torch.equal(old, new[:count]) for old, new in pairs)
 
 
+def kept_apart(starts: Sequence[int], before: int, now: int) -> tuple[int, int]:
+    """Which parts of a memory stay as they are when it grows.
+
+    Args:
+        starts: the row at which each part begins, ascending.
+        before: how many rows the memory had.
+        now: how many it has.
+
+    Returns:
+        How many of the parts stay, and the row from which a new one is made.
+    """
+    kept, first = len(starts), before
+    while kept and first - starts[kept - 1] <= _RATIO * (now - first):
+        kept -= 1
+        first = starts[kept]
+    return kept, first
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """Whole episodes of a memory that follow each other.
@@ -128,9 +146,9 @@ class GrownIndex:
             make: the index of candidates.
             before: made in the same way of rows that these have grown from (`has_grown`); its parts go into this.
         """
-        parts, first = ([], 0) if before is None else (list(before.parts), before.rows)
-        while parts and first - parts[-1].own.start <= _RATIO * (len(rows) - first):
-            first = parts.pop().own.start
+        parts, known = ([], 0) if before is None else (list(before.parts), before.rows)
+        kept, first = kept_apart([part.own.start for part in parts], known, len(rows))
+        del parts[kept:]
         for part in parts:
             part.look_in(rows.latents)
         if first < len(rows):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from memworld.errors import MemworldError
-from memworld.storage.files import TEMPORARY, delete
+from memworld.storage.files import TEMPORARY, delete, sync_folder
 
 _log = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ def prepare_folder(path: Path, on_existing: OnExisting, marker: str, kind: str |
                 )
             if on_existing == "overwrite":
                 _empty(path, marker)
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
+        make_folder(path)
+        with tempfile.TemporaryFile(dir=path, prefix=TEMPORARY):
             pass
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -98,8 +98,9 @@ def check_no_links(folder: Path, *names: str) -> None:
         MemworldError: one is, so that writing or deleting could touch files outside the folder.
     """
     for child in (folder / name for name in names):
-        inner = child.rglob("*") if child.is_dir() and not child.is_symlink() else ()
-        for file in (child, *inner):
+        # What is deleted meanwhile, as by a writer beside this reader, is not looked at.
+        inner = os.walk(child) if child.is_dir() and not child.is_symlink() else ()
+        for file in (child, *(Path(here, name) for here, folders, files in inner for name in (*folders, *files))):
             if file.is_symlink():
                 raise MemworldError(
                     f"{file} is a link, which could lead outside {folder}: put what it points to in its place"
@@ -135,7 +136,10 @@ def make_folder(path: Path) -> None:
     """
     try:
         _check_no_file(path)
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
+        for folder in missing:  # or all that is written into it may be lost with the power
+            sync_folder(folder.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
 

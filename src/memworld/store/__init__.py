@@ -15,7 +15,7 @@ beside it. Nothing in the folder may be a link to what is outside.
 from memworld.store.checking import Checked, check_memory
 from memworld.store.opening import LEARNED, Stored, open_memory, settings_of
 from memworld.store.recovering import go_back
-from memworld.store.saving import compact_memory, forget_episodes, save_memory, start
+from memworld.store.saving import compact_memory, forget_episodes, prepare, save_memory, start
 from memworld.store.versions import INDEX, Version, read_index, read_version, version_numbers
 from memworld.store.writing import MemoryWriter, writing
 
@@ -31,6 +31,7 @@ __all__ = [
     "forget_episodes",
     "go_back",
     "open_memory",
+    "prepare",
     "read_index",
     "read_version",
     "save_memory",

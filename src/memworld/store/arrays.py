@@ -37,6 +37,8 @@ LATENTS = ("mu", "sigma", "z")
 _CHUNK = 1 << 14
 """Rows that are copied at once."""
 
+_ANEW = "make it anew from the table: memworld check --repair"
+
 Columns = Mapping[str, np.ndarray]
 """Arrays of as many rows each, by name, as they are stored."""
 
@@ -111,7 +113,7 @@ def check_columns(listed: Listed, columns: Columns, settings: Settings, where: P
     """
     about = f"{where}: episode {listed.entry.id} is damaged"
     if digest(columns) != listed.sha256:
-        raise MemworldError(f"{about}: its SHA-256 is not the one in the list")
+        raise MemworldError(f"{about}: its SHA-256 is not the one in the list; {_ANEW}")
     try:
         as_actions(columns["actions"][:-1], settings.info.action_space)
     except MemworldError as error:
@@ -271,22 +273,21 @@ def _map(file: Path, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> np.
         return np.empty(shape, dtype)
     try:
         check_file(file)
-        if file.stat().st_size < wanted:
-            raise MemworldError(
-                f"{file} is truncated: it has {file.stat().st_size} bytes of {wanted}; make it anew from the table: "
-                "memworld check --repair"
-            )
+        size = file.stat().st_size
+        if size < wanted:
+            raise EOFError
         # Copy on write, as PyTorch warns of arrays that cannot be written; nobody writes.
         return np.memmap(file, dtype, mode="c", shape=shape)
     except FileNotFoundError as error:
-        raise MemworldError(f"{file} is missing: make it anew from the table: memworld check --repair") from error
+        raise MemworldError(f"{file} is missing: {_ANEW}") from error
+    except EOFError as error:
+        raise MemworldError(f"{file} is truncated: it has {size} bytes of {wanted}; {_ANEW}") from error
     except (OSError, ValueError, OverflowError) as error:
         raise MemworldError(f"cannot read {file} ({one_line(error)}): check the path and its permissions") from error
 
 
 def _read_listing(file: Path, version: Version) -> tuple[Listed, ...]:
     """The part of the list that belongs to a version."""
-    fix = "make it anew from the table: memworld check --repair"
     try:
         check_file(file)
         with file.open("rb") as opened:
@@ -302,9 +303,9 @@ def _read_listing(file: Path, version: Version) -> tuple[Listed, ...]:
         if (len(listed), rows) != (version.episodes, version.rows):
             raise ValueError(f"{len(listed)} episodes of {rows} rows, not {version.episodes} of {version.rows}")
     except FileNotFoundError as error:
-        raise MemworldError(f"{file} is missing: {fix}") from error
+        raise MemworldError(f"{file} is missing: {_ANEW}") from error
     except OSError as error:
         raise MemworldError(f"cannot read {file} ({one_line(error)}): check the path and its permissions") from error
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError, MemworldError) as error:
-        raise MemworldError(f"{file} is damaged ({type(error).__name__}: {one_line(error)}): {fix}") from error
+        raise MemworldError(f"{file} is damaged ({type(error).__name__}: {one_line(error)}): {_ANEW}") from error
     return listed

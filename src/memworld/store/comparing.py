@@ -12,13 +12,28 @@ from memworld.errors import MemworldError
 from memworld.storage import one_line
 from memworld.store.opening import Stored
 from memworld.store.table import TABLE, Table
+from memworld.store.versions import read_index
+
+_TRIES = 5
+"""Times that tables are compared anew whose files another process has deleted meanwhile."""
 
 
 def table_problems(path: Path) -> list[str]:
     """Episodes that differ in the table and in the arrays, one sentence each."""
+    try:
+        for left in reversed(range(_TRIES)):
+            stored = Stored.open(path)
+            found = _differences(path, stored)
+            if not found or not left or read_index(path)[1] == stored.version.number:
+                return found
+    except MemworldError as error:
+        return [str(error)]
+    raise AssertionError
+
+
+def _differences(path: Path, stored: Stored) -> list[str]:
     found = []
     try:
-        stored = Stored.open(path)
         there = Table(path / TABLE, stored.version).episodes(stored.settings)
         for mine, its in itertools.zip_longest(stored.arrays.listed, (listed for listed, _ in there)):
             if mine != its:

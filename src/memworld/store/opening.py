@@ -15,7 +15,7 @@ from memworld.storage import check_no_links
 from memworld.store.arrays import ARRAYS, LATENTS, Arrays, check_columns, episode_of
 from memworld.store.first_format import is_first_format, open_first_format
 from memworld.store.table import TABLE, Table, TableFrames
-from memworld.store.versions import INDEX, VERSIONS, Settings, Version, read_index, read_version
+from memworld.store.versions import INDEX, VERSIONS, Seal, Settings, Version, read_index, read_version
 
 LEARNED = "learned"
 """Folder of what dynamics have learned from the memory; it can be deleted, and is learned anew."""
@@ -40,6 +40,7 @@ class Stored:
         version: which.
         arrays: its arrays, mapped.
         lineage: see `Source`.
+        sound: the seals of files of the table that were found to fit, whatever version needs them.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Stored:
     version: Version
     arrays: Arrays
     lineage: object = field(default_factory=object)
+    sound: dict[str, Seal] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path) -> "Stored":
@@ -74,7 +76,7 @@ class Stored:
     def episodes(self) -> tuple[MemoryEpisode, ...]:
         """Its episodes, mapped; see `Source`."""
         found = []
-        table = Table(self.path / TABLE, self.version)
+        table = Table(self.path / TABLE, self.version, self.sound)
         starts = self.arrays.starts.tolist()
         for (listed, columns), start in zip(self.arrays.slices(), starts, strict=False):
             episode = episode_of(listed, columns)
@@ -86,29 +88,50 @@ class Stored:
 
     def rows(self) -> Rows:
         """Its episodes end to end, latents mapped; see `Source`."""
-        columns, space = self.arrays.columns, self.settings.info.action_space
-        features = action_features(columns["actions"], space)
-        features[self.arrays.starts[1:] - 1] = 0
+        return self._rows(0, len(self.arrays.listed), self.lineage)
+
+    def some_rows(self, first: int, end: int) -> Rows:
+        """The rows of episodes `first` up to `end`, as of a memory of these alone; nothing else is read."""
+        return self._rows(first, end, None)
+
+    def _rows(self, first: int, end: int, lineage: object | None) -> Rows:
+        starts = self.arrays.starts[first : end + 1]
+        columns = {name: column[starts[0] : starts[-1]] for name, column in self.arrays.columns.items()}
+        last, actions = starts[1:] - 1 - starts[0], np.array(columns["actions"])
+        actions[last] = actions[last - 1]  # for zero need not be in the space
+        features = action_features(actions, self.settings.info.action_space)
+        features[last] = 0
         return assemble(
             Latents(*(torch.from_numpy(columns[name]) for name in LATENTS)),
             torch.from_numpy(features),
             torch.from_numpy(np.asarray(columns["rewards"])),
             torch.from_numpy((columns["ends"] & 1).astype(bool)),
-            np.array([one.entry.steps for one in self.arrays.listed]),
+            np.array([one.entry.steps for one in self.arrays.listed[first:end]]),
             self.settings.info,
-            self.lineage,
+            lineage,
         )
 
     def newer(self) -> "Stored | None":
         """What counts now; see `Source`."""
-        if read_index(self.path)[1] == self.version.number:
+        if self._counts():
             return None
         now = Stored.open(self.path)
         self.settings.check_same(self.path, now.settings)
         mine = self.arrays.listed
         if now.version.arrays == self.version.arrays and now.arrays.listed[: len(mine)] == mine:
             now.lineage = self.lineage
+        now.sound = self.sound
         return now
+
+    def _counts(self) -> bool:
+        """Whether this version still does; its number alone does not tell, as what is overwritten begins again at 1."""
+        settings, number = read_index(self.path)
+        try:
+            return (number, settings) == (self.version.number, self.settings) and (
+                read_version(self.path, number) == self.version
+            )
+        except MemworldError:  # deleted since the index was read, or damaged, which opening will tell
+            return False
 
     def check_arrays(self) -> None:
         """Check the arrays against the list, if that takes no time worth mentioning.

@@ -5,24 +5,27 @@
 
 Lance writes each change as new files and a manifest that names all that belong to it. It does not
 sync them, and reading a damaged file can end the process. So each change is synced here, every file
-is sealed with its size and SHA-256, and none is read whose seal does not fit.
+is sealed with its size and SHA-256, and none is read whose seal does not fit; frames are read apart.
 """
 
+import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
 from memworld.errors import MemworldError
 from memworld.storage import check_file, one_line
-from memworld.store.arrays import Listed
+from memworld.store.apart import State, reader
+from memworld.store.arrays import ARRAYS, LISTING, Listed
 from memworld.store.table_rows import BATCH, episode_from, schema, values
-from memworld.store.versions import Seal, Settings, Version
+from memworld.store.versions import Seal, Settings, Version, read_index, read_version
 from memworld.stored_frames import StoredFrames
 
 TABLE = "rows.lance"
@@ -31,8 +34,13 @@ FILE_BYTES = 1 << 28
 """Of one file at most, so that its seal is checked in a fraction of a second before the first frame is read."""
 
 
+def manifest_of(table: int) -> str:
+    """The file that describes a state of the table, which Lance names by what is left to the largest number."""
+    return f"_versions/{(1 << 64) - 1 - table}.manifest"
+
+
 @contextmanager
-def lance_at(path: Path, doing: str) -> Iterator[ModuleType]:
+def lance_at(path: Path, doing: Literal["read", "write"]) -> Iterator[ModuleType]:
     """Lance, with its errors in our words."""
     import lance
 
@@ -44,10 +52,11 @@ def lance_at(path: Path, doing: str) -> Iterator[ModuleType]:
         # Lance's panics are no `Exception`s; whatever else is neither, or is a defect of ours, is not caught.
         if not isinstance(error, OSError | RuntimeError | ValueError) and type(error).__module__ != "pyo3_runtime":
             raise
-        raise MemworldError(
-            f"cannot {doing} {path} ({one_line(error)[:300]}): free space, check its permissions, or see what "
-            "memworld check says; what was stored before is unharmed"
-        ) from error
+        fix = {
+            "read": "if the memory was written to since, refresh it; otherwise see memworld check",
+            "write": "free space, check its permissions, or see memworld check; what was stored before is unharmed",
+        }
+        raise MemworldError(f"cannot {doing} {path} ({one_line(error)[:300]}): {fix[doing]}") from error
 
 
 @dataclass(eq=False)
@@ -57,38 +66,56 @@ class Table:
     Attributes:
         path: of the table.
         version: of the memory.
+        sound: the seals of files that were found to fit.
     """
 
     path: Path
     version: Version
-    _opened: Any = None
+    sound: dict[str, Seal] = field(default_factory=dict)
     _ends: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     _names: list[list[str]] = field(default_factory=list)
-    _sound: set[str] = field(default_factory=set)
 
     def take(self, rows: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         """The frames of rows (n,), uint8 (n, *shape).
 
+        Where the memory has grown since, and files of this version are deleted, they are read from the present one.
+
         Raises:
             MemworldError: a file is missing or damaged.
         """
+        while True:
+            try:
+                return self._take(rows, shape)
+            except MemworldError:
+                if not self._grow():
+                    raise
+
+    def _take(self, rows: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+        if not len(rows):
+            return np.empty((0, *shape), np.uint8)
+        width, size = math.prod(shape), sum(seal.bytes for seal in self.version.files.values())
+        if width > size:  # before room is made for them
+            raise MemworldError(f"{self.path} is damaged: it has {size} bytes, fewer than a frame of {list(shape)}")
         self._open()
-        for fragment in np.unique(np.searchsorted(self._ends, rows, side="right")):
+        fragments = np.unique(np.searchsorted(self._ends, rows, side="right"))
+        if fragments[-1] == len(self._names):
+            raise MemworldError(f"{self.path} is damaged: it has no row {rows.max()}; see memworld check")
+        for fragment in fragments:
             self._check(*self._names[fragment])
-        with lance_at(self.path, "read"):
-            found = values(self._opened.take(rows.tolist(), columns=["frame"])["frame"])
-        return found.reshape(len(rows), *shape)
+        return reader().frames(self._state, rows.tolist(), width).reshape(len(rows), *shape)
 
     def episodes(self, settings: Settings) -> Iterator[tuple[Listed, dict[str, np.ndarray]]]:
         """Each episode and its `columns_of`, read from the table alone."""
         if not self.version.table:
             return
-        self._open()
-        self._check(*(name for names in self._names for name in names))
+        self.check()
         wanted = [name for name in schema(settings).names if name != "frame"]
         waiting: list[pa.RecordBatch] = []
-        with lance_at(self.path, "read"):
-            scan = self._opened.scanner(columns=wanted, batch_size=BATCH, io_buffer_size=32 << 20)
+        with lance_at(self.path, "read") as lance:
+            opened = lance.dataset(self.path, version=self.version.table)
+            if not opened.schema.equals(schema(settings)):
+                raise MemworldError(f"{self.path} is damaged: its columns are not those of the memory")
+            scan = opened.scanner(columns=wanted, batch_size=BATCH, io_buffer_size=32 << 20)
             for batch in scan.to_batches():
                 start = 0
                 for last in np.flatnonzero(values(batch["last"])):
@@ -111,25 +138,46 @@ class Table:
         """Check the seals of the files that are written together with others, removed rows aside."""
         self._check(*(name for name, seal in self.version.files.items() if seal.bytes < FILE_BYTES))
 
+    @property
+    def _state(self) -> State:
+        """What the reader of frames must be told."""
+        manifest = manifest_of(self.version.table)
+        if manifest not in self.version.files:
+            raise MemworldError(f"{self.path / manifest} belongs to no version of the memory: see memworld check")
+        return State(self.path, self.version.table, manifest, self.version.files[manifest].sha256)
+
+    def _grow(self) -> bool:
+        """Go on to the version that counts now; false if that is this one, or does not begin with all of its rows."""
+        try:
+            now = read_version(self.path.parent, read_index(self.path.parent)[1])
+            if now.number == self.version.number or now.arrays != self.version.arrays:
+                return False
+            with (self.path.parent / ARRAYS / str(now.arrays) / LISTING).open("rb") as file:
+                listed = file.read(min(self.version.listing.bytes, now.listing.bytes))
+        except (MemworldError, OSError):
+            return False
+        if Seal(len(listed), hashlib.sha256(listed).hexdigest()) != self.version.listing:
+            return False
+        self.version, self._names = now, []
+        return True
+
     def _open(self) -> None:
-        if self._opened is not None:
+        if self._names:
             return
         self._check(*(name for name in self.version.files if not name.startswith("data/")))
-        with lance_at(self.path, "read") as lance:
-            self._opened = lance.dataset(self.path, version=self.version.table)
-            fragments = self._opened.get_fragments()
-            self._ends = np.cumsum([fragment.count_rows() for fragment in fragments])
-            self._names = [[f"data/{file.path}" for file in fragment.metadata.files] for fragment in fragments]
+        fragments = reader().fragments(self._state)
+        self._ends = np.cumsum([rows for rows, _ in fragments])
+        self._names = [names for _, names in fragments]
 
     def _check(self, *names: str) -> None:
         """Check the seals of files that have not been checked."""
         for name in names:
-            if name in self._sound:
-                continue
-            if name not in self.version.files:
+            seal = self.version.files.get(name)
+            if seal is None:
                 raise MemworldError(f"{self.path / name} belongs to no version of the memory: see memworld check")
-            check_seal(self.path / name, self.version.files[name])
-            self._sound.add(name)
+            if self.sound.get(name) != seal:
+                check_seal(self.path / name, seal)
+                self.sound[name] = seal
 
 
 def check_seal(file: Path, seal: Seal) -> None:

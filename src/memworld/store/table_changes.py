@@ -1,15 +1,18 @@
 """Changes of the table, each synced and sealed; none counts until a version of the memory names it."""
 
+import errno
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pyarrow as pa
 
 from memworld.errors import MemworldError
 from memworld.memory import MemoryEpisode
 from memworld.storage import sync_folder
-from memworld.store.table import FILE_BYTES, lance_at
+from memworld.store.table import FILE_BYTES, check_seal, lance_at, manifest_of
 from memworld.store.table_rows import batches_of, schema
 from memworld.store.versions import Seal, Settings, Version
 
@@ -18,9 +21,6 @@ _FORMAT = "2.1"
 
 _MANY_FILES = 100
 """Small files, as single appends leave them, from which they are written together."""
-
-_NEWEST = (1 << 64) - 1
-"""Lance names a version's manifest by what is left to this number."""
 
 
 def change_table(
@@ -35,8 +35,9 @@ def change_table(
         MemworldError: it cannot be written.
     """
     with lance_at(path, "write") as lance:
+        opened = _newest(lance, path, version) if version.table else None
         if gone:
-            opened = lance.dataset(path, version=version.table)
+            assert opened is not None  # there is nothing else to remove from
             opened.delete(f"episode IN ({', '.join(map(_quoted, gone))})")
         if new:
             rows = (batch for episode in new for batch in batches_of(episode, settings))
@@ -60,7 +61,7 @@ def compact_table(path: Path, version: Version, *, drop_removed: bool) -> tuple[
     """Write small files together and, if asked to, those with removed rows without them; see `change_table`."""
     total = sum(seal.bytes for name, seal in version.files.items() if name.startswith("data/"))
     with lance_at(path, "write") as lance:
-        opened = lance.dataset(path, version=version.table)
+        opened = _newest(lance, path, version)
         if rows := opened.count_rows():
             opened.optimize.compact_files(
                 # Files of half the size and more are left as they are, unless rows were removed.
@@ -91,18 +92,39 @@ def clean_table(path: Path, versions: Iterable[Version]) -> None:
             file.unlink(missing_ok=True)
 
 
+def _newest(lance: ModuleType, path: Path, version: Version) -> Any:
+    """The table as a version has it, as its newest state, which is what Lance changes.
+
+    A newer one is there where another version was gone back from, or left by a killed change.
+
+    Raises:
+        MemworldError: what describes it, which Lance reads before all else, is damaged.
+    """
+    for name, seal in version.files.items():
+        if not name.startswith("data/"):
+            check_seal(path / name, seal)
+    opened = lance.dataset(path, version=version.table)
+    if opened.latest_version != version.table:
+        opened.restore()
+    return opened
+
+
 def _sealed(path: Path, version: Version) -> tuple[int, dict[str, Seal]]:
     """Sync what the newest version of the table needs, and seal it."""
     with lance_at(path, "write") as lance:
         opened = lance.dataset(path)
-        names = {f"_versions/{_NEWEST - opened.version}.manifest"}
+        # By name, and of data the size that Lance thinks they have.
+        names: dict[str, int | None] = {manifest_of(opened.version): None}
         for fragment in opened.get_fragments():
-            names |= {f"data/{file.path}" for file in fragment.metadata.files}
-            names |= {removed} if (removed := fragment.deletion_file()) else set()
+            names |= {f"data/{file.path}": file.file_size_bytes for file in fragment.metadata.files}
+            if removed := fragment.deletion_file():
+                names[removed] = None
+                if removed not in version.files:
+                    fragment.take([0], columns=["step"])  # which reads it: it too may have been cut short
     seals = {}
     try:
         for name in sorted(names):
-            seals[name] = version.files.get(name) or _synced(path / name)
+            seals[name] = version.files.get(name) or _synced(path / name, names[name])
         for folder in sorted({(path / name).parent for name in names} | {path, path.parent}):
             sync_folder(folder)
     except OSError as error:
@@ -113,10 +135,15 @@ def _sealed(path: Path, version: Version) -> tuple[int, dict[str, Seal]]:
     return int(opened.version), seals
 
 
-def _synced(file: Path) -> Seal:
+def _synced(file: Path, size: int | None) -> Seal:
+    """Sync a file that Lance has written, of this size if it is known, and seal it."""
     with file.open("rb+") as written:
         os.fsync(written.fileno())
-    return Seal.of(file)
+    seal = Seal.of(file)
+    if size not in (None, seal.bytes):
+        # Lance does not notice if the disk becomes full in the last write to a file.
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {seal.bytes} of {size} bytes of {file.name}")
+    return seal
 
 
 def _quoted(text: str) -> str:

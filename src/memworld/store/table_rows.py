@@ -28,8 +28,10 @@ def schema(settings: Settings) -> pa.Schema:
 
     columns = [("episode", pa.string()), ("step", pa.int64()), ("last", pa.bool_())]
     columns += [(name, column(name)) for name in LATENTS]
-    columns += [("action", column("actions")), ("reward", pa.float32())]
-    columns += [("terminated", pa.bool_()), ("truncated", pa.bool_()), ("source", pa.string())]
+    if 0 not in forms(settings)["actions"][1]:  # Lance has no lists of nothing
+        columns.append(("action", column("actions")))
+    columns += [("reward", pa.float32()), ("terminated", pa.bool_()), ("truncated", pa.bool_())]
+    columns.append(("source", pa.string()))
     if settings.frames:
         columns.append(("frame", pa.list_(pa.uint8(), math.prod(settings.info.observation_shape))))
     return pa.schema(columns, {"memworld": json.dumps(settings.to_json())})
@@ -47,7 +49,7 @@ def batches_of(episode: MemoryEpisode, settings: Settings) -> Iterator[pa.Record
             pa.array(at),
             pa.array(at == steps),
             *(_column(columns[name][here], form.field(name).type) for name in LATENTS),
-            _column(columns["actions"][here], form.field("action").type),
+            *(_column(columns["actions"][here], form.field(name).type) for name in form.names if name == "action"),
             pa.array(columns["rewards"][here]),
             pa.array((columns["ends"][here] & 1).astype(bool)),
             pa.array((columns["ends"][here] & 2).astype(bool)),
@@ -84,7 +86,7 @@ def episode_from(parts: list[pa.RecordBatch], settings: Settings) -> tuple[Liste
     rows = pa.Table.from_batches(parts)
     ends = values(rows["terminated"]).astype(np.uint8) | values(rows["truncated"]).astype(np.uint8) << 1
     columns = {name: values(rows[name]) for name in LATENTS} | {
-        "actions": values(rows["action"]),
+        "actions": values(rows["action"]) if "action" in rows.column_names else np.empty(0),
         "rewards": values(rows["reward"]),
         "ends": ends,
     }

@@ -7,6 +7,7 @@ belongs to it, and a seal of each file of the table.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,7 +27,10 @@ VERSIONS = "versions"
 KEPT = 50
 """Versions that one can go back to; older ones are dropped when another is written."""
 
-_UNSOUND = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
+_MOST = 1 << 31
+"""Numbers in a latent, or bytes in a frame."""
+
+_UNSOUND = (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,15 @@ class Settings:
             MemworldError, KeyError, TypeError, ValueError, OverflowError: `value` is damaged.
         """
         shape, seed, frames = tuple(value["latent_shape"]), value["seed"], value["frames"]
-        if len(shape) not in (1, 3) or not all(type(n) is int and n > 0 for n in shape):
+        whole = len(shape) in (1, 3) and all(type(n) is int and n > 0 for n in shape)
+        if not whole or math.prod(shape) > _MOST:
             raise ValueError(f"latent_shape {list(shape)}")
         if type(seed) is not int or type(frames) is not bool:
             raise TypeError(f"seed {seed!r}, frames {frames!r}")
-        return cls(DatasetInfo.from_json(value["info"]), str(value["encoder"]), shape, seed, frames)
+        info = DatasetInfo.from_json(value["info"])
+        if math.prod(info.observation_shape) > _MOST:
+            raise ValueError(f"observation_shape {list(info.observation_shape)}")
+        return cls(info, str(value["encoder"]), shape, seed, frames)
 
     def check_same(self, path: Path, other: "Settings") -> None:
         """Do nothing if what is stored in `path` with these settings can become a memory of others.
@@ -145,10 +153,14 @@ def read_index(path: Path) -> tuple[Settings, int]:
     """
     value = read_json(path / INDEX, "memory")
     try:
+        if value["format"] == 1:
+            raise MemworldError("format 1 has no versions; its first change writes the memory anew, with them")
         if value["format"] != FORMAT:
             raise MemworldError(
                 f"format {value['format']!r} is not {FORMAT}, which this version reads: update memworld"
             )
+        if value.pop("sha256") != _digest(value):
+            raise ValueError("its SHA-256 is another's")
         settings, number = Settings.from_json(value), value["version"]
         if type(number) is not int or number < 0:
             raise ValueError(f"version {number!r}")
@@ -161,7 +173,8 @@ def read_index(path: Path) -> tuple[Settings, int]:
 
 def write_index(path: Path, settings: Settings, number: int) -> None:
     """Let a version count, which has been written."""
-    write_json(path / INDEX, {KIND_KEY: "memory", "format": FORMAT, **settings.to_json(), "version": number})
+    value = {KIND_KEY: "memory", "format": FORMAT, **settings.to_json(), "version": number}
+    write_json(path / INDEX, {**value, "sha256": _digest(value)})
 
 
 def read_version(path: Path, number: int) -> Version:
@@ -173,8 +186,11 @@ def read_version(path: Path, number: int) -> Version:
     if number == 0:
         return Version()
     file = path / VERSIONS / name_of(number)
-    value = read_json(file, "version of a memory")
     way_back = f"restore it, or go back: memworld versions {path}"
+    try:
+        value = read_json(file, "version of a memory")
+    except MemworldError as error:
+        raise MemworldError(f"{error}; {way_back}") from error
     try:
         digest = value.pop("sha256")
         if digest != _digest(value):
@@ -205,14 +221,14 @@ def version_numbers(path: Path) -> list[int]:
 def _check(version: Version, number: int) -> None:
     """Do nothing if every entry is of its type and in its range."""
     counts = (version.episodes, version.rows, version.table, version.arrays, version.listing.bytes)
-    if version.number != number or not all(type(n) is int and n >= 0 for n in counts):
+    if version.number != number or not all(type(n) is int and 0 <= n < 1 << 63 for n in counts):
         raise ValueError(f"number {version.number!r}, counts {counts}")
     if (version.rows > 0) != (version.episodes > 0) or version.rows < 2 * version.episodes:
         raise ValueError(f"{version.rows} rows of {version.episodes} episodes")
     for name, seal in version.files.items():
         parts = name.split("/")
-        # The names become paths, and must stay in the table's folder.
-        if any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
+        # The names become paths, which must stay in the table's folder, and stand in messages.
+        if any(part in ("", ".", "..") or "\\" in part or not part.isprintable() for part in parts):
             raise ValueError(f"file {name!r}")
         if type(seal.bytes) is not int or type(seal.sha256) is not str:
             raise TypeError(f"seal {seal}")

@@ -61,12 +61,19 @@ class MemoryWriter:
             self._write_anew()
         self.stored = Stored.open(path)
         self._versions: dict[int, Version] = {}
+        self._begun = False  # a change that has not come to count
         self._tidy()
 
     @property
     def memory(self) -> Memory:
         """What is stored."""
         return empty_memory(self.stored.settings, self.stored)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids of the episodes that are stored."""
+        self._catch_up()
+        return frozenset(one.entry.id for one in self.stored.arrays.listed)
 
     def commit(
         self, *, append: Sequence[MemoryEpisode] = (), remove: Sequence[str] = (), change: str | None = None
@@ -84,7 +91,7 @@ class MemoryWriter:
         Raises:
             MemworldError: an id is not there or is there already, or the disk is full; nothing was changed.
         """
-        gone, listed = set(remove), {one.entry.id for one in self.stored.arrays.listed}
+        gone, listed = set(remove), self.ids
         if unknown := gone - listed:
             raise MemworldError(f"the memory has no episode {min(unknown)!r}: see memworld inspect for those it has")
         if twice := (listed - gone) & {e.entry.id for e in append}:
@@ -122,7 +129,12 @@ class MemoryWriter:
         if gone:
             delete(self.path / LEARNED)  # it holds also of what is removed now
         version = self._change(write)
-        return self._change(self._joined) if has_many_files(version) else version
+        if has_many_files(version):
+            try:
+                return self._change(self._joined)
+            except MemworldError as error:  # what was asked for is done, and the next commit tries again
+                _log.warning("%s", error)
+        return version
 
     def compact(self) -> Version:
         """Write small files together, and take all that was removed, and every earlier version, off the disk.
@@ -131,7 +143,7 @@ class MemoryWriter:
             MemworldError: the disk is full, or the table is damaged; what is stored is unharmed.
         """
         version = self._change(self._compacted)
-        for number in list(self._versions):
+        for number in version_numbers(self.path):  # the damaged ones as well
             if number != version.number:
                 self._forget(number)
         self._tidy()
@@ -174,7 +186,10 @@ class MemoryWriter:
 
     def _change(self, write: Callable[[Version], Version]) -> Version:
         """Let `write` write what follows the present version, and make it count."""
-        before = self.stored
+        self._catch_up()
+        if self._begun:  # and whose traces an interrupt, or the disk, left where they were
+            self._tidy()
+        before, self._begun = self.stored, True
         try:
             version = write(before.version)
             write_version(self.path, version)
@@ -188,10 +203,16 @@ class MemoryWriter:
         except BaseException:
             self._give_up()
             raise
-        self._versions[version.number] = version
-        self.stored = before.newer() or before
+        self._catch_up()
+        self._begun = False
         self._drop_old()
         return version
+
+    def _catch_up(self) -> None:
+        """Hold what counts: this writer may have been interrupted after a change of its own had come to."""
+        if newer := self.stored.newer():
+            self.stored = newer
+            self._versions[newer.version.number] = newer.version
 
     def _give_up(self) -> None:
         """Free the space of a change that did not come to count, if that can be done."""
@@ -201,18 +222,17 @@ class MemoryWriter:
 
     def _drop_old(self) -> None:
         """Delete versions beyond those that are kept, and arrays of others than the present one."""
-        old = sorted(self._versions)[:-KEPT]
+        old = version_numbers(self.path)[:-KEPT]
         for number in old:
             self._forget(number)
         if old:
-            clean_table(self.path / TABLE, self._versions.values())
+            self._clean_table()
         self._clean_arrays()
 
     def _tidy(self) -> None:
         """Delete what killed changes left."""
         number = self.stored.version.number
         self._versions = {number: self.stored.version} if number else {}
-        whole = True
         for other in version_numbers(self.path):
             if other > number:
                 self._forget(other)
@@ -221,13 +241,15 @@ class MemoryWriter:
                     self._versions[other] = read_version(self.path, other)
                 except MemworldError as error:
                     _log.warning("%s", error)
-                    whole = False
         remove_unfinished(self.path)
         remove_unfinished(self.path / VERSIONS)
         self._clean_arrays()
-        if whole:  # which files a damaged version needs is not known
-            clean_table(self.path / TABLE, self._versions.values())
+        self._clean_table()
         delete(self.path / EPISODES)  # of format 1, should its reader have been killed
+
+    def _clean_table(self) -> None:
+        if self._versions.keys() >= set(version_numbers(self.path)):  # which files a damaged one needs is not known
+            clean_table(self.path / TABLE, self._versions.values())
 
     def _clean_arrays(self) -> None:
         folder = self.path / ARRAYS
@@ -243,9 +265,8 @@ class MemoryWriter:
         """Write a memory of format 1 in the present one, which counts once all of it is there."""
         memory = open_first_format(self.path)
         settings, before = settings_of(memory), Version()
-        clean_table(self.path / TABLE, ())
-        delete(self.path / ARRAYS)
         delete(self.path / LEARNED)
+        self._drop_unfinished()
         try:
             if memory.episodes:
                 table, files = change_table(self.path / TABLE, settings, before, (), memory.episodes)
@@ -257,10 +278,20 @@ class MemoryWriter:
                 write_version(self.path, before)
             write_index(self.path, settings, before.number)
         except OSError as error:
+            self._drop_unfinished()
             raise MemworldError(
                 f"cannot write {self.path} ({error.strerror or error}): free space or change its permissions; "
                 "what was stored before is unharmed"
             ) from error
+        except BaseException:
+            self._drop_unfinished()
+            raise
+
+    def _drop_unfinished(self) -> None:
+        """Delete what was begun of a memory that is of format 1 still."""
+        if is_first_format(self.path):
+            for part in (VERSIONS, ARRAYS, TABLE):
+                delete(self.path / part)
 
 
 def arrays_from_table(path: Path, settings: Settings, version: Version, number: int) -> tuple[int, Seal]:

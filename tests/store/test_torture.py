@@ -1,0 +1,118 @@
+"""Writers that are killed, and disks that are full; `make torture` does more of the same."""
+
+import errno
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from tests.helpers import small_disk
+from tests.store.forking import Forks
+from tests.store.lives import State, state_of
+from tests.store.operating import OPERATIONS, spoil_arrays, tidy
+from tests.store.starving import PAGE, filled, starve
+from tests.store.torturing import Torture, strays
+
+KILLS = 14
+"""At random moments, at least one of each operation."""
+
+DISK = 16_000
+"""Kilobytes of a small disk."""
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with Forks() as started:
+        yield started
+
+
+def tortured(forks: Forks, folder: Path, seed: int) -> Torture:
+    return Torture(forks, folder.resolve(), random.Random(seed))
+
+
+def test_a_killed_writer_leaves_what_was_committed_and_nothing_else(forks: Forks, tmp_path: Path) -> None:
+    torture = tortured(forks, tmp_path, 0)
+    while torture.kills < KILLS and not torture.problems:
+        torture.kill()
+    assert not torture.problems
+    assert all(tally.kills for tally in torture.tallies.values())
+
+
+def test_a_writer_that_is_killed_before_a_change_of_a_file(forks: Forks, tmp_path: Path) -> None:
+    torture = tortured(forks, tmp_path, 1)
+    torture.kill_at_each_change("compact", every=3)
+    assert not torture.problems
+    tally = torture.tallies["compact"]
+    # It counts from one rename on; before that much was written, and after it much deleted.
+    assert tally.before > 2
+    assert tally.after > 2
+
+
+def test_a_kill_that_loses_something_is_seen(forks: Forks, tmp_path: Path) -> None:
+    torture = tortured(forks, tmp_path, 2)
+    life, plan = torture.prepared("append")
+    assert isinstance(life.state, tuple)
+    lost: list[State] = [life.state[1:], (*life.state, life.state[0].replace("k", "x")), ()]
+    for state in lost:
+        with pytest.raises(AssertionError):
+            torture.survive("append", life, plan, [state])
+    tidy(print, str(life.path))
+    (life.path / "stray").touch()
+    assert strays(life.path) == {"stray"}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_files_that_may_grow_no_further(forks: Forks, tmp_path: Path, name: str) -> None:
+    # A part of the last write to a file is made, and no more: Lance by itself would not notice.
+    limits = (3000,) if OPERATIONS[name].starts else (300, 3000)
+    refused = [starve(tortured(forks, tmp_path, 3), name, file_bytes=limit) for limit in limits]
+    assert refused[0]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", DISK):
+        yield tmp_path / "disk"
+
+
+def test_a_disk_that_is_full_at_any_moment(forks: Forks, disk: Path) -> None:
+    least, most = 0, 256 * PAGE
+    assert starve(tortured(forks, disk, 4), "append", least)
+    assert not starve(tortured(forks, disk, 4), "append", most)
+    # The last is refused by the lack of one page, when all but the list that makes it count may be there.
+    while most - least > PAGE:
+        middle = (least + most) // 2 // PAGE * PAGE
+        least, most = (middle, most) if starve(tortured(forks, disk, 4), "append", middle) else (least, middle)
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if name not in ("append", "overwrite")])
+def test_a_full_disk(forks: Forks, disk: Path, name: str) -> None:
+    # To overwrite makes room first.
+    assert starve(tortured(forks, disk, 5), name, 2 * PAGE)
+
+
+@pytest.mark.parametrize("command", ["forget", "compact", "restore", "check"])
+def test_the_program_on_a_full_disk(forks: Forks, disk: Path, call: Callable[..., Result], command: str) -> None:
+    torture = tortured(forks, disk, 6)
+    life, _ = torture.prepared("compact")
+    assert life.state is not None
+    arguments: dict[str, list[object]] = {
+        "forget": [life.path, life.state[0].split()[0]],
+        "compact": [life.path],
+        "restore": [life.path, sorted(life.history)[-2]],
+        "check": [life.path, "--repair"],
+    }
+    if command == "check":
+        spoil_arrays(life.path)
+    with filled(disk, 0):
+        result = call(command, *arguments[command])
+        assert result.exit_code == 2
+        assert os.strerror(errno.ENOSPC) in result.stderr
+        assert result.stderr.count("\n") == 1
+    if command == "check":
+        assert call(command, *arguments[command]).exit_code == 0
+    assert state_of(life.path) == life.state
+    assert call(command, *arguments[command]).exit_code == 0
