@@ -74,7 +74,9 @@ def append(dataset: EpisodeDataset, folder: Path) -> None:
                 rows = sum(one.entry.steps + 1 for one in new)
                 taken.append(rows / (time.perf_counter() - began))
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        print(f"| {count} | {rows} | {statistics.median(taken):,.0f} | {size / len(open_memory(path)):,.0f} |", flush=True)
+        print(
+            f"| {count} | {rows} | {statistics.median(taken):,.0f} | {size / len(open_memory(path)):,.0f} |", flush=True
+        )
         shutil.rmtree(path)
 
 

@@ -1,6 +1,7 @@
 """From settings and the rows of a memory to a dynamics that is ready to be asked."""
 
 import functools
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -19,10 +20,11 @@ from memworld.lookup import Lookup, candidates, weights
 from memworld.memory import Memory, Rows
 from memworld.retrieve import STRATEGIES
 from memworld.search import Candidates, Index
-from memworld.search.approximate import ApproximateIndex
+from memworld.search.approximate import IndexShelf
 from memworld.search.exact import ExactIndex
 from memworld.search.growing import GrownIndex
 from memworld.search.products import choose_device
+from memworld.store import LEARNED, Stored
 
 IndexKind = Literal["exact", "approximate", "cluster"]
 
@@ -76,6 +78,7 @@ class Engine:
             ray_module()
         self.kind: IndexKind = kind
         self.wanted: str = device
+        self._shelf = IndexShelf(None)
         self.device: torch.device = choose_device("cpu" if kind == "cluster" and device == "cuda" else device)
         if kind == "approximate" and device == "cuda":
             raise MemworldError("approximate search runs on the CPU: use device cpu or auto, or the exact index")
@@ -114,11 +117,14 @@ class Engine:
             known: what was learned before, and still holds.
             before: what was built, by these settings, of rows that these have grown from
                 (`search.growing.has_grown`): only what is new is indexed.
-            memory: whose rows they are; a cluster needs it, to read them where they are stored.
+            memory: whose rows they are. A cluster needs it, to read them where they are stored, and approximate
+                indexes are kept beside it.
 
         Raises:
             MemworldError: a cluster cannot hold them, see `ClusterIndex.of`.
         """
+        if self.kind == "approximate":
+            self._shelf = IndexShelf(None if memory is None else _place_of(memory))
         if isinstance(settings, AnalogueConfig):
             return AnalogueDynamics(self._analogues(settings, rows, latent_shape, progress, known, before))
         if isinstance(settings, HybridConfig):
@@ -157,7 +163,7 @@ class Engine:
 
         def make(keys: Candidates) -> Index:
             if self.kind == "approximate":
-                return ApproximateIndex(settings.metric, keys)
+                return self._shelf.index(settings.metric, keys)
             return ExactIndex(settings.metric, keys, device=self.device.type, by_action=by_action, weights=counts)
 
         context = len(settings.context)
@@ -166,5 +172,17 @@ class Engine:
 
     def _l2(self, keys: Candidates) -> Index:
         if self.kind == "approximate":
-            return ApproximateIndex("l2", keys)
+            return self._shelf.index("l2", keys)
         return ExactIndex("l2", keys, device=self.device.type)
+
+
+def _place_of(memory: Memory) -> Path | None:
+    """Where approximate indexes of a memory are kept: beside it, unless it differs from what counts there now.
+
+    What was removed there must not come back in an index of those who have not heard of it.
+    """
+    try:
+        stored = memory.stored
+        return stored.path / LEARNED / "index" if isinstance(stored, Stored) and stored.newer() is None else None
+    except MemworldError:
+        return None

@@ -93,6 +93,6 @@ def test_a_world_s_index_lies_beside_its_memory_until_an_episode_is_removed(buil
     grown.memory.append(episode(5, 110), ENCODER)
     save_memory(grown.memory, path, "resume")
     grown.imagine(frame, actions)
-    assert built == [240, 350]
+    assert built == [240, 110]
     forget_episodes(path, ["e0"])
     assert not list(path.glob("learned/**/approximate.safetensors"))

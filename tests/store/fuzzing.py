@@ -1,5 +1,6 @@
 """Uses of memories whose files were changed, each by a child that may crash."""
 
+import contextlib
 import random
 import resource
 import shutil
@@ -25,7 +26,7 @@ from memworld.store import (
 from memworld.store.apart import reader
 from memworld.world_model import WorldModel
 from tests.store.forking import Ended, Forks, Job, Tell
-from tests.store.lives import ENCODER, empty, expected, lived, state_of
+from tests.store.lives import ENCODER, State, empty, expected, lived, state_of
 from tests.store.mutating import Mutant, mutate
 
 _CANARY = "canary"
@@ -93,17 +94,26 @@ def _readings(path: Path, mutant: Mutant, rng: random.Random) -> dict[str, Calla
 
 
 def _writings(path: Path) -> dict[str, Callable[[], object]]:
-    """What is done last, as it changes the folder."""
+    """What is done last, as it changes the folder; what it holds then must be what it says that it did."""
 
     def append() -> None:
         with MemoryStream.open(path) as stream:
             stream.append(lived("f"))
 
+    def then(do: Callable[[], object], state: State) -> Callable[[], object]:
+        def done() -> object:
+            found = do()
+            with contextlib.suppress(MemworldError):  # damage that is told of
+                assert state_of(path) == state
+            return found
+
+        return done
+
     return {
-        "append": append,
-        "forget": lambda: forget_episodes(path, ["c"]),
-        "compact": lambda: compact_memory(path),
-        "repair": lambda: check_memory(path, repair=True),
+        "append": then(append, (*STATE, expected("f"))),
+        "forget": then(lambda: forget_episodes(path, ["c"]), (STATE[0], *STATE[2:])),
+        "compact": then(lambda: compact_memory(path), STATE),
+        "repair": then(lambda: check_memory(path, repair=True), STATE),
     }
 
 

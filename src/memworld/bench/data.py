@@ -8,14 +8,18 @@ fixed random network turns it into latents.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import gymnasium
+import numpy as np
 import torch
 from torch import Tensor
 
 from memworld.actions import action_features
+from memworld.datasets import EpisodeEntry
 from memworld.gaussian import Latents, derived_seed, seeded
+from memworld.memory import MemoryEpisode
 from memworld.search import Candidates
 
 EPISODE_STEPS = 1000
@@ -126,6 +130,16 @@ def make_memory(rows: int, d: int, seed: int = 0) -> Candidates:
     numbers = torch.arange(rows)
     features = torch.from_numpy(action_features(actions.numpy(), ACTIONS))
     return Candidates(latents, numbers, numbers // EPISODE_STEPS, features)
+
+
+def made_episodes(world: MadeWorld, rows: int) -> Iterator[MemoryEpisode]:
+    """Episodes of `EPISODE_STEPS` rows, to be stored without frames; together at most so many rows."""
+    steps = EPISODE_STEPS - 1
+    rewards, ends = np.zeros(steps, np.float32), np.zeros(steps, bool)
+    for number in range(rows // EPISODE_STEPS):
+        made = world.episode("memory", str(number))
+        entry = EpisodeEntry(f"e{number:06}", steps)
+        yield MemoryEpisode(entry, made.latents, made.actions[:-1].numpy(), rewards, ends, ends, None)
 
 
 def make_queries(count: int, d: int, seed: int = 0) -> Latents:

@@ -73,7 +73,9 @@ class Shelf:
         if known is None or self._folder is None or isinstance(settings, ResolvedDynamics):
             return
         try:
-            write_learned(self._folder, settings, memory, known)
+            # What was removed there must not come back with what those learned who have not heard of it.
+            if memory.stored is not None and memory.stored.newer() is None:
+                write_learned(self._folder, settings, memory, known)
         except MemworldError as error:  # it is there to be used all the same
             _log.info("%s", error)
 
