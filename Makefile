@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SYSTEM := supertuxkart-data libegl1 libgl1 libglib2.0-0 minetest xvfb libgl1-mesa-dri
 
-.PHONY: demo test check system worlds paper paper-quick better recorded bench bench-quick bench-gpu bench-encoder bench-encoders bench-memory bench-cluster torture fuzz readers clean
+.PHONY: demo test check system worlds paper paper-quick better recorded bench bench-quick bench-gpu bench-encoder bench-encoders bench-memory bench-cluster bench-shards bench-store torture fuzz readers clean
 
 demo: .venv/installed  ## the main job: record, train, remember, imagine, evaluate, report
 	$(BIN)/memworld demo
@@ -71,6 +71,12 @@ bench-memory: .venv/installed  ## peak memory of converting and encoding 100,000
 
 bench-cluster: .venv/installed  ## search with 1 and 2 workers beside one process, and with a worker killed in mid-query
 	$(BIN)/python benchmarks/cluster.py
+
+bench-shards: .venv/installed  ## what a row costs a cluster, for the plan in docs/scale.md
+	$(BIN)/python benchmarks/shards.py
+
+bench-store: .venv/installed runs  ## how fast a memory takes rows, and how soon it opens (after `make demo`; 10 GB of disk)
+	$(BIN)/python benchmarks/store.py --plot runs/opening.png
 
 clean:  ## remove the environment
 	rm -rf .venv

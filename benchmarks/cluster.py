@@ -20,36 +20,13 @@ from pathlib import Path
 
 import torch
 
-from memworld.bench.data import ACTIONS, EPISODE_STEPS, MadeWorld, make_queries
+from memworld.bench.data import make_queries, store_memory
 from memworld.cluster import Cluster, ClusterIndex, Search, connect
-from memworld.datasets import DatasetInfo, EpisodeEntry
-from memworld.memory import Memory, MemoryEpisode
+from memworld.memory import Memory
 from memworld.search import Candidates, Index, Matches, Query
-from memworld.storage import locked
-from memworld.store import open_memory, start
-from memworld.store.versions import Settings
+from memworld.store import open_memory
 
 BATCH, K, MANY = 64, 10, 1024
-
-
-def made(world: MadeWorld, number: int) -> MemoryEpisode:
-    """An episode of `EPISODE_STEPS` rows."""
-    episode, steps = world.episode("memory", str(number)), EPISODE_STEPS - 1
-    zeros = torch.zeros(steps)
-    entry = EpisodeEntry(f"e{number:06}", steps)
-    ends = zeros.bool().numpy()
-    return MemoryEpisode(entry, episode.latents, episode.actions[:-1].numpy(), zeros.numpy(), ends, ends, None)
-
-
-def write(path: Path, rows: int, d: int) -> Memory:
-    """A memory of so many rows."""
-    world = MadeWorld(d)
-    with locked(path):
-        writer = start(path, Settings(DatasetInfo((1, 1, 1), ACTIONS), "made up", (d,), 0, frames=False))
-        for first in range(0, rows // EPISODE_STEPS, 100):
-            numbers = range(first, min(first + 100, rows // EPISODE_STEPS))
-            writer.commit(append=[made(world, number) for number in numbers])
-    return open_memory(path)
 
 
 def seconds(run: Callable[[], object], times: int) -> float:
@@ -125,7 +102,8 @@ def measure(cluster: Cluster, memory: Memory, alone: Index, query: Query, local:
 def table(path: Path, rows: int, d: int, clusters: Iterator[Cluster]) -> None:
     """Print what is measured on a memory of so many rows."""
     began = time.perf_counter()
-    memory = write(path, rows, d)
+    store_memory(path, rows, d)
+    memory = open_memory(path)
     print(f"\n{len(memory):,} rows of d={d} written in {time.perf_counter() - began:.0f} s")
     began = time.perf_counter()
     alone = Search("kl_stored_query").index(Candidates.of(memory.rows))

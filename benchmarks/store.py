@@ -24,11 +24,10 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 import memworld
-from memworld.bench.data import ACTIONS, MadeWorld, made_episodes
-from memworld.datasets import DatasetInfo, EpisodeDataset, EpisodeEntry
+from memworld.bench.data import store_memory
+from memworld.datasets import EpisodeDataset, EpisodeEntry
 from memworld.gaussian import Latents
 from memworld.memory import MemoryEpisode
 from memworld.storage import locked
@@ -80,20 +79,6 @@ def append(dataset: EpisodeDataset, folder: Path) -> None:
         shutil.rmtree(path)
 
 
-def write(path: Path, rows: int) -> None:
-    """A memory of so many rows, without frames."""
-    episodes = tqdm(made_episodes(MadeWorld(D), rows), total=rows // 1000, desc=f"{rows} rows", unit="episode")
-    with locked(path):
-        writer = start(path, Settings(DatasetInfo((64, 64, 3), ACTIONS), "made up", (D,), 0, frames=False))
-        waiting: list[MemoryEpisode] = []
-        for episode in episodes:
-            waiting.append(episode)
-            if len(waiting) == 200:
-                writer.commit(append=waiting)
-                waiting = []
-        writer.commit(append=waiting)
-
-
 def open_here(path: Path) -> None:
     """Open a memory, look at some rows, and print seconds and kilobytes as JSON."""
     torch.set_num_threads(1)
@@ -112,7 +97,7 @@ def opening(sizes: Sequence[int], folder: Path, plot: Path | None) -> None:
     for rows in sizes:
         path = folder / f"open-{rows}"
         if not path.exists():
-            write(path, rows)
+            store_memory(path, rows, D, progress=True)
         command = [sys.executable, __file__, "--open", str(path)]
         runs = [json.loads(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(5)]
         one = {name: statistics.median(run[name] for run in runs) for name in runs[0]}

@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -48,15 +47,17 @@ def test_episodes_of_a_killed_worker_are_encoded_again(machines: Machines, clust
     made: list[Memory] = []
     arguments = (cluster, recorded / "recorded", recorded / "encoder", recorded / "killed")
     remembering = threading.Thread(target=lambda: made.append(remember_on_cluster(*arguments, seed=4)))
+    ready = machines.processes("ray::IDLE")
+    for pid in ready:
+        os.kill(pid, signal.SIGSTOP)  # so that they take an episode and cannot have encoded it before they die
     remembering.start()
-    killed = 0
-    while remembering.is_alive() and killed < 2:
-        for pid in machines.processes("ray::encode_one")[:1]:
-            os.kill(pid, signal.SIGKILL)
-            killed += 1
-        time.sleep(0.01)
+    remembering.join(0.5)
+    assert remembering.is_alive()
+    victims = {*ready, *machines.processes("ray::encode_one")}  # new processes take seconds to load PyTorch
+    assert victims
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
     remembering.join()
-    assert killed == 2
     assert_same_memory(made[0], open_memory(recorded / "here"))
 
 

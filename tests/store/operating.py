@@ -245,7 +245,7 @@ def _plan_restore(life: Life, rng: random.Random) -> Plan | None:
 
 def _plan_restore_damaged(life: Life, rng: random.Random) -> Plan | None:
     plan = _plan_restore(life, rng)
-    return plan and Plan(plan.arguments, plan.states, _spoil_version, again=True)
+    return plan and Plan(plan.arguments, plan.states, spoil_version, again=True)
 
 
 def _plan_repair(life: Life, rng: random.Random) -> Plan | None:
@@ -271,9 +271,9 @@ def _known(life: Life) -> list[int]:
     return [n for n in version_numbers(life.path) if n < life.number and n in life.history] if life.state else []
 
 
-def _spoil_version(path: Path) -> None:
-    """Damage the description of the present version."""
-    file = path / VERSIONS / name_of(read_index(path)[1])
+def spoil_version(path: Path, number: int | None = None) -> None:
+    """Damage the description of a version; None is the present one."""
+    file = path / VERSIONS / name_of(number or read_index(path)[1])
     file.write_bytes(file.read_bytes()[:-40])
 
 

@@ -9,12 +9,25 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from tests.helpers import small_disk
+from memworld.store import check_memory, open_memory, read_index, read_version, version_numbers
+from memworld.store.table import TABLE
+from memworld.store.table_changes import change_table
+from tests.helpers import one_clear_error, small_disk
 from tests.store.forking import Forks
-from tests.store.lives import State, state_of
-from tests.store.operating import OPERATIONS, spoil_arrays, tidy
+from tests.store.lives import ENCODER, State, empty, expected, lived, state_of
+from tests.store.operating import (
+    OPERATIONS,
+    append,
+    begin,
+    compact,
+    forget,
+    restore,
+    spoil_arrays,
+    spoil_version,
+    tidy,
+)
 from tests.store.starving import PAGE, filled, starve
-from tests.store.torturing import Torture, strays
+from tests.store.torturing import Torture, job_of, strays
 
 KILLS = 14
 """At random moments, at least one of each operation."""
@@ -62,6 +75,52 @@ def test_a_kill_that_loses_something_is_seen(forks: Forks, tmp_path: Path) -> No
     tidy(print, str(life.path))
     (life.path / "stray").touch()
     assert strays(life.path) == {"stray"}
+
+
+def test_what_a_killed_append_left_is_not_taken_up_where_an_earlier_version_cannot_be_read(tmp_path: Path) -> None:
+    folder = begun(tmp_path, "a", "b", "c")
+    settings, number = read_index(folder)
+    left = empty().encode(lived("left"), ENCODER)
+    change_table(folder / TABLE, settings, read_version(folder, number), (), [left])  # and no version names it
+    spoil_version(folder, number - 2)  # whose files are not known, so that none can be deleted
+    append(print, str(folder), ["d"])
+    forget(print, str(folder), ["b"])
+    compact(print, str(folder))
+    assert not check_memory(folder).problems
+    assert state_of(folder) == tuple(map(expected, ("a", "c", "d")))
+
+
+def test_to_go_back_from_a_damaged_version_loses_none_between(tmp_path: Path) -> None:
+    folder = begun(tmp_path, "a", "b", "c", "d")
+    present = read_index(folder)[1]
+    spoil_version(folder, present)
+    with one_clear_error("is damaged"):
+        open_memory(folder)
+    restore(print, str(folder), present - 3)
+    assert state_of(folder) == (expected("a"),)
+    assert version_numbers(folder) == [*range(1, present), present + 1]
+    append(print, str(folder), ["e"])
+    assert state_of(folder) == (expected("a"), expected("e"))
+    restore(print, str(folder), present - 1)
+    assert state_of(folder) == tuple(map(expected, ("a", "b", "c")))
+    assert not check_memory(folder).problems
+
+
+def test_what_is_appended_counts_though_small_files_cannot_be_written_together(forks: Forks, tmp_path: Path) -> None:
+    torture = tortured(forks, tmp_path, 7)
+    life, plan = torture.prepared("join small files")
+    # Enough for an episode, and not for all of them.
+    largest = max(file.stat().st_size for file in life.path.rglob("*.lance"))
+    ended = torture.forks.run(job_of("join small files", life, plan, file_bytes=largest + 35_000))
+    assert not ended.refused
+    assert len(ended.told) == len(plan.states) - 1
+    torture.survive("join small files", life, plan, plan.states[-1:])
+    assert "wrote small files together" not in {read_version(life.path, n).change for n in version_numbers(life.path)}
+
+
+def begun(folder: Path, *names: str) -> Path:
+    begin(print, str(folder / "memory"), names)
+    return folder / "memory"
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -8,19 +8,23 @@ fixed random network turns it into latents.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import gymnasium
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from memworld.actions import action_features
-from memworld.datasets import EpisodeEntry
+from memworld.datasets import DatasetInfo, EpisodeEntry
 from memworld.gaussian import Latents, derived_seed, seeded
 from memworld.memory import MemoryEpisode
 from memworld.search import Candidates
+from memworld.storage import locked
+from memworld.store import start
+from memworld.store.versions import Settings
 
 EPISODE_STEPS = 1000
 """Rows of an episode; the last one of a memory may be shorter."""
@@ -37,6 +41,9 @@ _HIDDEN = 64
 """Width of the network from hidden state to latents."""
 
 _TYPICAL_SIGMA = 0.15
+
+_EPISODES = 200
+"""That are stored in one change."""
 
 _HELD_STEPS = 4
 """Steps for which an action is held."""
@@ -121,8 +128,8 @@ def make_memory(rows: int, d: int, seed: int = 0) -> Candidates:
     world = MadeWorld(d, seed)
     latents = Latents(*(torch.empty(rows, d) for _ in range(3)))
     actions = torch.empty(rows, dtype=torch.int64)
-    for number, start in enumerate(range(0, rows, EPISODE_STEPS)):
-        here, made = slice(start, start + EPISODE_STEPS), world.episode("memory", str(number))
+    for number, first in enumerate(range(0, rows, EPISODE_STEPS)):
+        here, made = slice(first, first + EPISODE_STEPS), world.episode("memory", str(number))
         for name in ("mu", "sigma", "z"):
             part = getattr(latents, name)[here]
             part.copy_(getattr(made.latents, name)[: len(part)])
@@ -132,14 +139,30 @@ def make_memory(rows: int, d: int, seed: int = 0) -> Candidates:
     return Candidates(latents, numbers, numbers // EPISODE_STEPS, features)
 
 
-def made_episodes(world: MadeWorld, rows: int) -> Iterator[MemoryEpisode]:
-    """Episodes of `EPISODE_STEPS` rows, to be stored without frames; together at most so many rows."""
-    steps = EPISODE_STEPS - 1
+def store_memory(path: Path, rows: int, d: int, progress: bool = False) -> None:
+    """Store a memory of episodes of `EPISODE_STEPS` rows, together at most so many, without frames.
+
+    Args:
+        path: the folder, empty or not there.
+        rows: of the memory.
+        d: number of latents D.
+        progress: whether to show a bar.
+
+    Raises:
+        MemworldError: the folder cannot be written.
+    """
+    world, steps = MadeWorld(d), EPISODE_STEPS - 1
     rewards, ends = np.zeros(steps, np.float32), np.zeros(steps, bool)
-    for number in range(rows // EPISODE_STEPS):
-        made = world.episode("memory", str(number))
-        entry = EpisodeEntry(f"e{number:06}", steps)
-        yield MemoryEpisode(entry, made.latents, made.actions[:-1].numpy(), rewards, ends, ends, None)
+    waiting: list[MemoryEpisode] = []
+    with locked(path):
+        writer = start(path, Settings(DatasetInfo((64, 64, 3), ACTIONS), "made up", (d,), 0, frames=False))
+        for number in tqdm(range(rows // EPISODE_STEPS), desc=f"{rows} rows", disable=not progress):
+            made, entry = world.episode("memory", str(number)), EpisodeEntry(f"e{number:06}", steps)
+            waiting.append(MemoryEpisode(entry, made.latents, made.actions[:-1].numpy(), rewards, ends, ends, None))
+            if len(waiting) == _EPISODES:
+                writer.commit(append=waiting)
+                waiting = []
+        writer.commit(append=waiting)
 
 
 def make_queries(count: int, d: int, seed: int = 0) -> Latents:

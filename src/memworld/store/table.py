@@ -86,9 +86,14 @@ class Table:
         while True:
             try:
                 return self._take(rows, shape)
-            except MemworldError:
-                if not self._grow():
+            except MemworldError as error:
+                now = self._now()
+                if now is None or now == self.version:
                     raise
+                if not self._grew_to(now):
+                    raise MemworldError(
+                        f"{self.path.parent} was written to since it was opened: refresh it, frames are gone ({error})"
+                    ) from error
 
     def _take(self, rows: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         if not len(rows):
@@ -146,20 +151,26 @@ class Table:
             raise MemworldError(f"{self.path / manifest} belongs to no version of the memory: see memworld check")
         return State(self.path, self.version.table, manifest, self.version.files[manifest].sha256)
 
-    def _grow(self) -> bool:
-        """Go on to the version that counts now; false if that is this one, or does not begin with all of its rows."""
+    def _now(self) -> Version | None:
+        """The version that counts now; None if there is none."""
         try:
-            now = read_version(self.path.parent, read_index(self.path.parent)[1])
-            if now.number == self.version.number or now.arrays != self.version.arrays:
-                return False
-            with (self.path.parent / ARRAYS / str(now.arrays) / LISTING).open("rb") as file:
+            return read_version(self.path.parent, read_index(self.path.parent)[1])
+        except MemworldError:
+            return None
+
+    def _grew_to(self, now: Version) -> bool:
+        """Whether another version begins with all rows of this one: then this is that from now on."""
+        listing = self.path.parent / ARRAYS / str(now.arrays) / LISTING
+        try:
+            with listing.open("rb") as file:
                 listed = file.read(min(self.version.listing.bytes, now.listing.bytes))
-        except (MemworldError, OSError):
+        except OSError:
             return False
-        if Seal(len(listed), hashlib.sha256(listed).hexdigest()) != self.version.listing:
-            return False
-        self.version, self._names = now, []
-        return True
+        seal = Seal(len(listed), hashlib.sha256(listed).hexdigest())
+        grew = now.number > self.version.number and now.arrays == self.version.arrays and seal == self.version.listing
+        if grew:
+            self.version, self._names = now, []
+        return grew
 
     def _open(self) -> None:
         if self._names:
