@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 
 from memworld.bench.data import make_queries, store_memory
+from memworld.bench.resident import resident
 from memworld.cluster import Cluster, ClusterIndex, Search, connect
 from memworld.memory import Memory
 from memworld.search import Candidates, Index, Matches, Query
@@ -44,13 +45,6 @@ def speed(index: Index, query: Query) -> tuple[float, float]:
     index.nearest(query[:BATCH], K)
     batch = seconds(lambda: index.nearest(query[:BATCH], K), 9)
     return BATCH / batch, seconds(lambda: index.nearest(query[:1], K), 25)
-
-
-def resident(process: int) -> tuple[int, int]:
-    """Bytes of a process's own memory, and of files that it has mapped, which the system may take back."""
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
-    own, mapped = (int(fields[name].split()[0]) * 1024 for name in ("RssAnon", "RssFile"))
-    return own, mapped
 
 
 def same(a: Matches, b: Matches) -> bool:

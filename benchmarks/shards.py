@@ -18,18 +18,13 @@ from pathlib import Path
 import torch
 
 from memworld.bench.data import make_queries, store_memory
+from memworld.bench.resident import resident
 from memworld.cluster.pieces import pieces_of
 from memworld.cluster.shard import Search, Shard
 from memworld.search import Query
 from memworld.store import Stored, open_memory
 
 K, BATCH = 10, 64
-
-
-def held() -> tuple[int, int]:
-    """Bytes of this process's own memory, and of the files that it has mapped."""
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return tuple(int(fields[name].split()[0]) * 1024 for name in ("RssAnon", "RssFile"))  # type: ignore[return-value]
 
 
 def cpu(shard: Shard, query: Query, times: int) -> float:
@@ -48,9 +43,9 @@ def load(path: Path, metric: str, d: int) -> None:
     stored = open_memory(path).stored
     assert isinstance(stored, Stored)
     (piece,) = pieces_of(stored, 0, 1)
-    before, began = held(), time.process_time()
+    before, began = resident(), time.process_time()
     shard = Shard(piece, Search(metric))
-    taken, after = time.process_time() - began, held()
+    taken, after = time.process_time() - began, resident()
     rows, queries = stored.version.rows, make_queries(BATCH, d)
     print(
         json.dumps(
@@ -68,9 +63,9 @@ def load(path: Path, metric: str, d: int) -> None:
 def ask(path: Path) -> None:
     """Lay out the rows of the world that asks, and print what it costs a row as JSON."""
     memory = open_memory(path)
-    before = held()
+    before = resident()
     rows = memory.rows
-    after = held()
+    after = resident()
     print(json.dumps({"own": (after[0] - before[0]) / len(rows), "mapped": (after[1] - before[1]) / len(rows)}))
 
 

@@ -13,7 +13,6 @@ how much larger that process is afterwards. 10 million rows take 8 GB on disk.
 
 import argparse
 import json
-import resource
 import shutil
 import statistics
 import subprocess
@@ -27,6 +26,7 @@ from matplotlib.figure import Figure
 
 import memworld
 from memworld.bench.data import store_memory
+from memworld.bench.resident import resident
 from memworld.datasets import EpisodeDataset, EpisodeEntry
 from memworld.gaussian import Latents
 from memworld.memory import MemoryEpisode
@@ -80,14 +80,13 @@ def append(dataset: EpisodeDataset, folder: Path) -> None:
 
 
 def open_here(path: Path) -> None:
-    """Open a memory, look at some rows, and print seconds and kilobytes as JSON."""
+    """Open a memory, and print seconds and bytes as JSON."""
     torch.set_num_threads(1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = sum(resident())
     began = time.perf_counter()
     memory = open_memory(path)
     opened = time.perf_counter() - began
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"rows": len(memory), "seconds": opened, "kilobytes": after - before}))
+    print(json.dumps({"rows": len(memory), "seconds": opened, "bytes": sum(resident()) - before}))
 
 
 def opening(sizes: Sequence[int], folder: Path, plot: Path | None) -> None:
@@ -103,7 +102,7 @@ def opening(sizes: Sequence[int], folder: Path, plot: Path | None) -> None:
         one = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         print(
-            f"| {one['rows']:,.0f} | {size / 1e9:.2f} GB | {one['seconds']:.3f} | {one['kilobytes'] / 1e3:.1f} MB |",
+            f"| {one['rows']:,.0f} | {size / 1e9:.2f} GB | {one['seconds']:.3f} | {one['bytes'] / 1e6:.1f} MB |",
             flush=True,
         )
         found.append(one)
@@ -115,7 +114,7 @@ def draw(found: Sequence[dict[str, float]], plot: Path) -> None:
     """Seconds and memory against rows."""
     figure = Figure(figsize=(7, 3), layout="constrained", dpi=110)
     rows = [one["rows"] for one in found]
-    sides = (("seconds to open", "seconds", 1.0), ("resident memory that it takes, MB", "kilobytes", 1e-3))
+    sides = (("seconds to open", "seconds", 1.0), ("resident memory that it takes, MB", "bytes", 1e-6))
     for axes, (title, name, unit) in zip(figure.subplots(1, 2), sides, strict=True):
         axes.plot(rows, [one[name] * unit for one in found], marker="o", color="#1f6f8b")
         axes.set(xscale="log", xlabel="rows in memory, d = 32", title=title)

@@ -6,15 +6,16 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import Result
 
-from memworld.store import check_memory, open_memory, read_index, read_version, version_numbers
+from memworld.store import check_memory, open_memory, read_index, read_version, save_memory, version_numbers
 from memworld.store.table import TABLE
 from memworld.store.table_changes import change_table
-from tests.helpers import one_clear_error, small_disk
-from tests.store.forking import Forks
-from tests.store.lives import ENCODER, State, empty, expected, lived, state_of
+from tests.helpers import make_episode, one_clear_error, small_disk
+from tests.store.forking import Forks, Job
+from tests.store.lives import ENCODER, SHAPE, State, empty, expected, lived, state_of
 from tests.store.operating import (
     OPERATIONS,
     append,
@@ -116,6 +117,29 @@ def test_what_is_appended_counts_though_small_files_cannot_be_written_together(f
     assert len(ended.told) == len(plan.states) - 1
     torture.survive("join small files", life, plan, plan.states[-1:])
     assert "wrote small files together" not in {read_version(life.path, n).change for n in version_numbers(life.path)}
+
+
+def test_a_memory_whose_encoder_was_not_written_to_the_end_is_sound_and_can_be_begun_again(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    (folder / "encoder/encoder.json").unlink()
+    assert not check_memory(folder).problems
+    begin(print, str(folder), ["a"])
+    assert not check_memory(folder).problems
+    (folder / "encoder/encoder.json").unlink()  # which cannot have been a kill
+    assert len(check_memory(folder).problems) == 1
+
+
+def test_a_list_of_removed_rows_that_is_cut_short_by_a_full_disk_is_noticed(forks: Forks, tmp_path: Path) -> None:
+    memory, rng = empty(), np.random.default_rng(0)
+    for name, steps in (("many", 2000), ("few", 2)):
+        memory.append(make_episode(rng, steps, SHAPE, id=name), ENCODER)
+    save_memory(memory, tmp_path / "memory", encoder=ENCODER)
+    before = state_of(tmp_path / "memory")
+    job = Job("tests.store.operating:forget", {"path": str(tmp_path / "memory"), "ids": ["many"]}, file_bytes=3000)
+    assert "cannot write" in forks.run(job).refused
+    assert state_of(tmp_path / "memory") == before
+    forget(print, str(tmp_path / "memory"), ["many"])
+    assert state_of(tmp_path / "memory") == before[1:]
 
 
 def begun(folder: Path, *names: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 from memworld.errors import MemworldError
 from memworld.store import INDEX, LEARNED, check_memory, open_memory, read_index, read_version, version_numbers
+from memworld.store.arrays import LISTING, Arrays
 from memworld.store.first_format import is_first_format
 from tests.helpers import one_clear_error
 from tests.store.forking import Ended, Forks, Job
@@ -54,14 +55,18 @@ def look(path: Path) -> Found:
 
 def strays(path: Path) -> set[str]:
     """Files in a memory's folder that belong to no version, or miss."""
-    _, number = read_index(path)
+    settings, number = read_index(path)
     belongs = {INDEX, "encoder/encoder.json", "encoder/encoder.safetensors"}
     for other in version_numbers(path):
         version = read_version(path, other)
         belongs |= {f"versions/{other:08}.json", *(f"rows.lance/{name}" for name in version.files)}
-    if arrays := read_version(path, number).arrays:
-        names = ("mu.bin", "sigma.bin", "z.bin", "actions.bin", "rewards.bin", "ends.bin", "episodes.jsonl")
-        belongs |= {f"arrays/{arrays}/{name}" for name in names}
+    if (version := read_version(path, number)).arrays:
+        arrays = Arrays.open(path, settings, version)
+        names = {f"{name}.bin": column.nbytes for name, column in arrays.columns.items()}
+        sizes = {**names, LISTING: version.listing.bytes}
+        belongs |= {f"arrays/{version.arrays}/{name}" for name in sizes}
+        longer = {name for name, size in sizes.items() if (arrays.folder / name).stat().st_size != size}
+        assert not longer, f"{longer} go on after what belongs to them"
     there = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
     return {name for name in there ^ belongs if not name.startswith(f"{LEARNED}/")}
 
