@@ -9,7 +9,7 @@ The public names, in the order in which data travels:
                 check_memory, compact_memory, forget_episodes, go_back
     world       WorldModel, DynamicsConfig, AnalogueConfig, Prediction, Rollout, Imagined, Past, Citation
     evaluation  EvaluationConfig, evaluate
-    sharing     push_memory, pull_memory
+    handing on  distill, push_memory, pull_memory
 
 Bad input raises `MemworldError`, a `ValueError` whose one line names the cause and the fix.
 """
@@ -18,6 +18,7 @@ from importlib.metadata import version as _version
 
 from memworld.analogues import AnalogueConfig
 from memworld.datasets import DatasetInfo, EpisodeDataset
+from memworld.distill import distill
 from memworld.dynamics import DynamicsConfig
 from memworld.encoders import Encoder, open_encoder
 from memworld.encoders.training import TrainingConfig, train_vae
@@ -68,6 +69,7 @@ __all__ = [
     "check_memory",
     "compact_memory",
     "convert",
+    "distill",
     "evaluate",
     "forget_episodes",
     "go_back",

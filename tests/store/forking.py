@@ -35,6 +35,10 @@ Tell = Callable[[Any], None]
 """Says how far a child has come; what was said is known whatever becomes of it."""
 
 
+def nobody(_: object) -> None:
+    """Hears what is told where nobody need know."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What a child does.
@@ -235,13 +239,12 @@ def _await(job: Job, pid: int, pipe: int) -> Ended:
 
 def main() -> None:
     """Fork until the standard input ends."""
-    # What every child needs is loaded once; neither module starts a thread.
     import lance  # noqa: F401
-
-    import tests.store.lives  # noqa: F401
 
     for line in sys.stdin:
         jobs = [Job(**job) for job in json.loads(line)]
+        for job in jobs:  # loaded here, so that children need not
+            importlib.import_module(job.call.partition(":")[0])
         children = [_fork(job) for job in jobs]
         with ThreadPoolExecutor(len(jobs)) as pool:  # which are gone before another child is forked
             ended = list(pool.map(lambda job, child: asdict(_await(job, *child)), jobs, children))

@@ -75,6 +75,7 @@ def _readings(path: Path, mutant: Mutant, rng: random.Random) -> dict[str, Calla
             read_version(path, number)
 
     apart = mutant.in_table and rng.random() < 1 / _APART
+
     def state() -> None:
         found = state_of(path)
         assert mutant.sealed or found == STATE, "an accident has changed what memory holds, and nobody has noticed"

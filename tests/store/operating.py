@@ -1,115 +1,35 @@
-"""What users do to a memory on disk, an entry each in `OPERATIONS`: what is to be done, and the child that does it.
+"""What is done to memories on disk, an entry each in `OPERATIONS`: what is asked of a child, and what must come of it.
 
-A child says that a change is done by its `tell`, as a user would know it by the call's return. A plan says what
-memory holds before anything is done and after each `tell`, so whoever kills a child knows what must be there: what
-it held at the last `tell`, or at the one that was to come.
+A plan says what memory holds before anything is done and after each time that the child tells of a change, so
+whoever kills a child knows what must be there: what it held at the last, or at the one that was to come.
 """
 
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from memworld.encoders import open_encoder
-from memworld.remember import MemoryStream
-from memworld.store import (
-    check_memory,
-    compact_memory,
-    forget_episodes,
-    go_back,
-    open_memory,
-    read_index,
-    save_memory,
-    table_changes,
-    version_numbers,
+from memworld.distill import distill
+from memworld.store import open_memory, version_numbers
+from tests.store.acting import (
+    append,
+    begin,
+    compact,
+    forget,
+    join,
+    make_smaller,
+    overwrite,
+    repair,
+    restore,
+    save,
+    spoil_arrays,
+    spoil_version,
 )
-from memworld.store.versions import VERSIONS, name_of
-from tests.store.forking import Tell
-from tests.store.lives import ENCODER, State, empty, expected, id_of, lived
+from tests.store.forking import nobody
+from tests.store.lives import State, expected, id_of, state_of
 from tests.toy_memories import GOLDEN
-
-# What children do.
-
-
-def append(tell: Tell, path: str, names: Sequence[str], each: int = 1) -> None:
-    """Append episodes, so many in a change."""
-    with MemoryStream.open(path, episodes=each) as stream:
-        for number, name in enumerate(names, 1):
-            stream.append(lived(name, stream.memory.info))
-            if number % each == 0 or number == len(names):
-                stream.flush()
-                tell(name)
-
-
-def begin(tell: Tell, path: str, names: Sequence[str]) -> None:
-    """Make the folder, and append the first episodes one at a time."""
-    with MemoryStream(path, empty(), ENCODER, episodes=1) as stream:
-        tell("begun")
-        for name in names:
-            stream.append(lived(name))
-            tell(name)
-
-
-def join(tell: Tell, path: str, names: Sequence[str]) -> None:
-    """Append episodes one at a time where a few small files are many, so that they are written together."""
-    table_changes._MANY_FILES = 2
-    append(tell, path, names)
-
-
-def save(tell: Tell, path: str, names: Sequence[str]) -> None:
-    """Append episodes in memory, each in the place of one of its id if there is one, and save it."""
-    memory, encoder = open_memory(path), open_encoder(Path(path) / "encoder")
-    memory.remove([id_of(name) for name in names if id_of(name) in memory.ids])
-    memory.extend([lived(name, memory.info) for name in names], encoder)
-    save_memory(memory, path, "resume", encoder)
-    tell("saved")
-
-
-def overwrite(tell: Tell, path: str, names: Sequence[str]) -> None:
-    """Save another memory in the place of the one that is there."""
-    memory = empty()
-    memory.extend(map(lived, names), ENCODER)
-    save_memory(memory, path, "overwrite", ENCODER)
-    tell("saved")
-
-
-def forget(tell: Tell, path: str, ids: Sequence[str], erase: bool = False) -> None:
-    """Remove episodes, one a change, and perhaps take them off the disk."""
-    for one in ids:
-        forget_episodes(path, [one])
-        tell(one)
-    if erase:
-        compact_memory(path)
-        tell("erased")
-
-
-def tidy(tell: Tell, path: str) -> None:
-    """Change nothing; what belongs to no version is deleted, as before every change."""
-    forget_episodes(path, [])
-
-
-def compact(tell: Tell, path: str) -> None:
-    """Compact."""
-    compact_memory(path)
-    tell("compacted")
-
-
-def restore(tell: Tell, path: str, number: int) -> None:
-    """Go back to a version."""
-    go_back(path, number)
-    tell("restored")
-
-
-def repair(tell: Tell, path: str) -> None:
-    """Make damaged arrays anew."""
-    found = check_memory(path, repair=True)
-    assert not found.problems, found.problems
-    tell("repaired")
-
-
-# What is to be done.
 
 
 @dataclass
@@ -155,14 +75,16 @@ class Plan:
         arguments: of its function, beside the path.
         states: what memory holds before, and after each `tell`; None where there is no memory.
         damage: what is done to the folder first.
-        again: whether a child that was killed may leave a memory that does not open before the same is done
-            again, as it was damaged or was to be overwritten.
+        again: whether a child that was killed may leave a memory that is empty, or does not open before the same
+            is done again, as it was damaged, to be overwritten, or made in one change.
+        beside: what other memories hold, by their folders, which are only read.
     """
 
     arguments: dict[str, Any]
     states: Sequence[State | None]
     damage: Callable[[Path], None] | None = None
     again: bool = False
+    beside: Mapping[Path, State] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -266,24 +188,23 @@ def _plan_rewrite(life: Life, rng: random.Random) -> Plan | None:
     return Plan({"names": names}, [life.state, *life.with_each(names)])
 
 
+def _plan_distill(life: Life, rng: random.Random) -> Plan | None:
+    if life.state is not None:
+        return None
+    source, smaller = life.path.with_name("source"), life.path.with_name("smaller")
+    for folder in (source, smaller):
+        shutil.rmtree(folder, ignore_errors=True)
+    names = life.fresh(rng.randint(3, 6))
+    begin(nobody, str(source), names)
+    rows = rng.randint((most := len(open_memory(source)) - 1) // 2, most)
+    distill(source, smaller, rows=rows)
+    arguments = {"source": str(source), "rows": rows}
+    return Plan(arguments, [None, state_of(smaller)], again=True, beside={source: state_of(source)})
+
+
 def _known(life: Life) -> list[int]:
     """The versions that one can go back to and that were seen."""
     return [n for n in version_numbers(life.path) if n < life.number and n in life.history] if life.state else []
-
-
-def spoil_version(path: Path, number: int | None = None) -> None:
-    """Damage the description of a version; None is the present one."""
-    file = path / VERSIONS / name_of(number or read_index(path)[1])
-    file.write_bytes(file.read_bytes()[:-40])
-
-
-def spoil_arrays(path: Path) -> None:
-    """Damage an array."""
-    [file] = path.glob("arrays/*/mu.bin")
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.unlink()  # so that what is mapped stays as it was
-    file.write_bytes(content)
 
 
 OPERATIONS = {
@@ -299,6 +220,7 @@ OPERATIONS = {
     "go back from damage": Operation(restore, _plan_restore_damaged),
     "repair": Operation(repair, _plan_repair),
     "overwrite": Operation(overwrite, _plan_overwrite),
+    "distill": Operation(make_smaller, _plan_distill, starts=True),
     "rewrite format 1": Operation(append, _plan_rewrite, starts=True),
 }
 """Every operation by its name."""

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from tests.store.operating import OPERATIONS, append, begin, join
+from tests.store.acting import append, begin, join
+from tests.store.operating import OPERATIONS
 from tests.store.torturing import Torture, job_of, look
 
 PAGE = 4096

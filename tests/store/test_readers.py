@@ -11,7 +11,7 @@ from memworld.search import Query
 from memworld.search.exact import ExactIndex
 from memworld.store import compact_memory, forget_episodes, open_memory, save_memory, versions
 from tests.helpers import one_clear_error
-from tests.store.forking import Forks
+from tests.store.forking import Forks, nobody
 from tests.store.lives import ENCODER, empty, expected, holds, lived, told
 from tests.store.reading import Witness, out_of_order, watch
 
@@ -80,7 +80,7 @@ def test_a_wrong_answer_would_be_seen(tmp_path: Path) -> None:
     stored.extend(map(lived, ("a", "b")), ENCODER)
     save_memory(stored, tmp_path / "memory", encoder=ENCODER)
     memory = open_memory(tmp_path / "memory")
-    witness = Witness(print, tmp_path / "memory", 0)
+    witness = Witness(nobody, tmp_path / "memory", 0)
     query = stored.rows.latents[:1]
     found = ExactIndex.of(stored.rows, "kl_stored_query").nearest(Query(query), 2).rows
     witness.look(memory, present=False)

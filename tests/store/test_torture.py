@@ -14,23 +14,14 @@ from memworld.store import check_memory, open_memory, read_index, read_version, 
 from memworld.store.table import TABLE
 from memworld.store.table_changes import change_table
 from tests.helpers import make_episode, one_clear_error, small_disk
-from tests.store.forking import Forks, Job
+from tests.store.acting import append, begin, compact, forget, restore, spoil_arrays, spoil_version, tidy
+from tests.store.forking import Forks, Job, nobody
 from tests.store.lives import ENCODER, SHAPE, State, empty, expected, lived, state_of
-from tests.store.operating import (
-    OPERATIONS,
-    append,
-    begin,
-    compact,
-    forget,
-    restore,
-    spoil_arrays,
-    spoil_version,
-    tidy,
-)
+from tests.store.operating import OPERATIONS
 from tests.store.starving import PAGE, filled, starve
 from tests.store.torturing import Torture, job_of, strays
 
-KILLS = 14
+KILLS = 16
 """At random moments, at least one of each operation."""
 
 DISK = 16_000
@@ -73,7 +64,7 @@ def test_a_kill_that_loses_something_is_seen(forks: Forks, tmp_path: Path) -> No
     for state in lost:
         with pytest.raises(AssertionError):
             torture.survive("append", life, plan, [state])
-    tidy(print, str(life.path))
+    tidy(nobody, str(life.path))
     (life.path / "stray").touch()
     assert strays(life.path) == {"stray"}
 
@@ -84,9 +75,9 @@ def test_what_a_killed_append_left_is_not_taken_up_where_an_earlier_version_cann
     left = empty().encode(lived("left"), ENCODER)
     change_table(folder / TABLE, settings, read_version(folder, number), (), [left])  # and no version names it
     spoil_version(folder, number - 2)  # whose files are not known, so that none can be deleted
-    append(print, str(folder), ["d"])
-    forget(print, str(folder), ["b"])
-    compact(print, str(folder))
+    append(nobody, str(folder), ["d"])
+    forget(nobody, str(folder), ["b"])
+    compact(nobody, str(folder))
     assert not check_memory(folder).problems
     assert state_of(folder) == tuple(map(expected, ("a", "c", "d")))
 
@@ -97,12 +88,12 @@ def test_to_go_back_from_a_damaged_version_loses_none_between(tmp_path: Path) ->
     spoil_version(folder, present)
     with one_clear_error("is damaged"):
         open_memory(folder)
-    restore(print, str(folder), present - 3)
+    restore(nobody, str(folder), present - 3)
     assert state_of(folder) == (expected("a"),)
     assert version_numbers(folder) == [*range(1, present), present + 1]
-    append(print, str(folder), ["e"])
+    append(nobody, str(folder), ["e"])
     assert state_of(folder) == (expected("a"), expected("e"))
-    restore(print, str(folder), present - 1)
+    restore(nobody, str(folder), present - 1)
     assert state_of(folder) == tuple(map(expected, ("a", "b", "c")))
     assert not check_memory(folder).problems
 
@@ -123,7 +114,7 @@ def test_a_memory_whose_encoder_was_not_written_to_the_end_is_sound_and_can_be_b
     folder = begun(tmp_path)
     (folder / "encoder/encoder.json").unlink()
     assert not check_memory(folder).problems
-    begin(print, str(folder), ["a"])
+    begin(nobody, str(folder), ["a"])
     assert not check_memory(folder).problems
     (folder / "encoder/encoder.json").unlink()  # which cannot have been a kill
     assert len(check_memory(folder).problems) == 1
@@ -135,15 +126,15 @@ def test_a_list_of_removed_rows_that_is_cut_short_by_a_full_disk_is_noticed(fork
         memory.append(make_episode(rng, steps, SHAPE, id=name), ENCODER)
     save_memory(memory, tmp_path / "memory", encoder=ENCODER)
     before = state_of(tmp_path / "memory")
-    job = Job("tests.store.operating:forget", {"path": str(tmp_path / "memory"), "ids": ["many"]}, file_bytes=3000)
+    job = Job("tests.store.acting:forget", {"path": str(tmp_path / "memory"), "ids": ["many"]}, file_bytes=3000)
     assert "cannot write" in forks.run(job).refused
     assert state_of(tmp_path / "memory") == before
-    forget(print, str(tmp_path / "memory"), ["many"])
+    forget(nobody, str(tmp_path / "memory"), ["many"])
     assert state_of(tmp_path / "memory") == before[1:]
 
 
 def begun(folder: Path, *names: str) -> Path:
-    begin(print, str(folder / "memory"), names)
+    begin(nobody, str(folder / "memory"), names)
     return folder / "memory"
 
 

@@ -13,9 +13,10 @@ from memworld.store import INDEX, LEARNED, check_memory, open_memory, read_index
 from memworld.store.arrays import LISTING, Arrays
 from memworld.store.first_format import is_first_format
 from tests.helpers import one_clear_error
-from tests.store.forking import Ended, Forks, Job
+from tests.store.acting import tidy
+from tests.store.forking import Ended, Forks, Job, nobody
 from tests.store.lives import State, state_of
-from tests.store.operating import OPERATIONS, Life, Plan, born, tidy
+from tests.store.operating import OPERATIONS, Life, Plan, born
 
 _REMEASURED = 5
 """Kills of an operation after which it is measured again how long it takes."""
@@ -208,10 +209,10 @@ class Torture:
             tally.again += 1
         elif not ended.killed:
             tally.ended += 1
-        elif (found.state, found.number) == (plan.states[done], number + done):
-            tally.before += 1
-        else:
+        elif found.state in plan.states[done + 1 : done + 2] and found.number > number + done:
             tally.after += 1
+        else:
+            tally.before += 1
 
     def survive(self, name: str, life: Life, plan: Plan, allowed: Sequence[State | None]) -> Found | None:
         """See that memory is sound and holds what is allowed, that the next write works, and that no file is left over.
@@ -223,22 +224,24 @@ class Torture:
         with contextlib.suppress(MemworldError) if plan.again else contextlib.nullcontext():
             found = look(life.path)
         if plan.again and (found is None or found.problems):
-            OPERATIONS[name].act(_ignore, str(life.path), **plan.arguments)
+            OPERATIONS[name].act(nobody, str(life.path), **plan.arguments)
             self.finish("compact", life, Plan({}, plan.states[-1:]))  # which also drops what was damaged before
             return None
+        for folder, state in plan.beside.items():
+            assert state_of(folder) == state
         assert found is not None
         assert found.state in allowed or (plan.again and not found.state), (found, allowed)
         self.see(life, found)
         # What was not begun has no encoder yet.
         following, names = "begin" if life.number < 1 and not life.golden else "append", life.fresh(1)
         self.finish(following, life, Plan({"names": names}, life.with_each(names)))
-        tidy(_ignore, str(life.path))  # of what Lance notes of the last change
+        tidy(nobody, str(life.path))  # of what Lance notes of the last change
         assert not strays(life.path), strays(life.path)
         return found
 
     def finish(self, name: str, life: Life, plan: Plan) -> None:
         """Do what must succeed."""
-        OPERATIONS[name].act(_ignore, str(life.path), **plan.arguments)
+        OPERATIONS[name].act(nobody, str(life.path), **plan.arguments)
         self.see(life, look(life.path))
         assert life.state == plan.states[-1], (life.state, plan.states[-1])
 
@@ -248,10 +251,6 @@ class Torture:
         life.state, life.number = found.state, found.number
         if life.state is not None:
             life.history = {**life.history, life.number: life.state}
-
-
-def _ignore(_: object) -> None:
-    """What is done here need not be told."""
 
 
 def job_of(name: str, life: Life, plan: Plan, **options: Any) -> Job:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import lance
+import numpy as np
 import pyarrow as pa
 
 _KEPT = 8
@@ -60,10 +61,14 @@ def _fragment(fragment: Any) -> dict[str, Any]:
 def _frames(table: Any, rows: list[int], width: int) -> Answer:
     """The frames of rows, each of so many bytes."""
     column = table.take(rows, columns=["frame"])["frame"].combine_chunks()
-    if column.type != pa.list_(pa.uint8(), width) or len(column) != len(rows) or column.null_count:
+    if column.type != pa.large_binary() or len(column) != len(rows) or column.null_count:
         raise ValueError(f"its frames are {len(column)} of {column.type}, not {len(rows)} of {width} bytes")
     column.validate(full=True)
-    found = memoryview(column.flatten().to_numpy())
+    _, offsets, content = column.buffers()
+    ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(rows) + 1]
+    if not (np.diff(ends) == width).all():
+        raise ValueError(f"its frames have other sizes than {width} bytes")
+    found = memoryview(content)[ends[0] : ends[-1]] if width else memoryview(b"")
     return {"bytes": found.nbytes}, found
 
 

@@ -17,6 +17,12 @@ from memworld.stored_frames import StoredFrames
 BATCH = 1 << 10
 """Rows that are written or read at once."""
 
+_BYTES = 1 << 26
+"""Of frames that are written at once."""
+
+_COMPRESSED = {"lance-encoding:compression": "lz4"}
+"""Recorded frames of games are compressed to a small part, faster than most disks would take the rest."""
+
 
 def schema(settings: Settings) -> pa.Schema:
     """The table's columns."""
@@ -26,22 +32,23 @@ def schema(settings: Settings) -> pa.Schema:
         kind = pa.from_numpy_dtype(dtype)
         return pa.list_(kind, math.prod(shape)) if shape else kind
 
-    columns = [("episode", pa.string()), ("step", pa.int64()), ("last", pa.bool_())]
+    columns: list[Any] = [("episode", pa.string()), ("step", pa.int64()), ("last", pa.bool_())]
     columns += [(name, column(name)) for name in LATENTS]
     if 0 not in forms(settings)["actions"][1]:  # Lance has no lists of nothing
         columns.append(("action", column("actions")))
     columns += [("reward", pa.float32()), ("terminated", pa.bool_()), ("truncated", pa.bool_())]
     columns.append(("source", pa.string()))
     if settings.frames:
-        columns.append(("frame", pa.list_(pa.uint8(), math.prod(settings.info.observation_shape))))
+        columns.append(pa.field("frame", pa.large_binary(), metadata=_COMPRESSED))
     return pa.schema(columns, {"memworld": json.dumps(settings.to_json())})
 
 
 def batches_of(episode: MemoryEpisode, settings: Settings) -> Iterator[pa.RecordBatch]:
     """An episode as rows of the table, a few at a time."""
     columns, steps, form = columns_of(episode), episode.entry.steps, schema(settings)
-    for start in range(0, steps + 1, BATCH):
-        here = slice(start, min(start + BATCH, steps + 1))
+    most = BATCH if not settings.frames else max(1, min(BATCH, _BYTES // math.prod(settings.info.observation_shape)))
+    for start in range(0, steps + 1, most):
+        here = slice(start, min(start + most, steps + 1))
         at = np.arange(here.start, here.stop)
         source = [json.dumps(dict(episode.entry.source)) if step == 0 else None for step in at]
         arrays = [
@@ -58,7 +65,7 @@ def batches_of(episode: MemoryEpisode, settings: Settings) -> Iterator[pa.Record
         if settings.frames:
             assert episode.frames is not None
             frames = episode.frames.take(at) if isinstance(episode.frames, StoredFrames) else episode.frames[here]
-            arrays.append(_column(np.ascontiguousarray(frames).reshape(len(at), -1), form.field("frame").type))
+            arrays.append(_bytes_of(np.ascontiguousarray(frames).reshape(len(at), -1)))
         yield pa.RecordBatch.from_arrays(arrays, schema=form)
 
 
@@ -66,6 +73,13 @@ def _column(values: np.ndarray, kind: pa.DataType) -> pa.Array:
     if not pa.types.is_fixed_size_list(kind):
         return pa.array(values)
     return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), kind.list_size)
+
+
+def _bytes_of(frames: np.ndarray) -> pa.Array:
+    """Frames (n, bytes of each) as so many binary values, not copied."""
+    ends = np.arange(len(frames) + 1, dtype=np.int64) * frames.shape[1]
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(frames)]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(frames), buffers)
 
 
 def values(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
