@@ -7,8 +7,8 @@ That is facility location, a submodular function: the greedy choice, each time t
 its rows, is provably within a constant factor of the best (Nemhauser, Wolsey and Fisher 1978), and most gains
 need not be computed again, since they only shrink (Minoux 1978).
 
-No moment is covered by its own episode: what it would be worth in a new episode is what counts, and there
-nothing is as near as the next frame. Without this rule what is chosen is hardly better than chance.
+No moment is covered by its own episode: what pieces are worth in a new episode is what counts, and there
+nothing is as near as the next frame.
 """
 
 import heapq

@@ -158,9 +158,10 @@ def _started() -> subprocess.Popen[bytes]:
     """
     command = [sys.executable, "-P", str(Path(__file__).with_name("apart_process.py"))]
     # In a session of its own, as a Ctrl-C is for the process that asks; it ends when its input does.
-    pipe = subprocess.PIPE
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    alone = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # it computes nothing
     try:
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True)
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, env=alone, start_new_session=True)
     except OSError as error:
         raise MemworldError(
             f"cannot start the process that reads frames ({error.strerror or error}): end others"

@@ -21,8 +21,8 @@ _KEPT = 8
 _CACHE = 64 << 20
 """Bytes that Lance keeps of each."""
 
-_BYTES = 4 << 30
-"""Of memory that may be asked of the system; some files are made to ask for more."""
+_BYTES = 8 << 30
+"""Of memory that may be asked of the system; some files are made to ask for more. Lance begins with over 1 GB."""
 
 Answer = tuple[dict[str, Any], memoryview]
 
