@@ -29,6 +29,9 @@ from tests.store.torturing import Torture
 DISK = 64_000
 """Kilobytes of the small disk."""
 
+PORTION = 1000
+"""Mutants after which it is told how far it has come."""
+
 LIMITS = 24
 """Sizes that files may not grow over, from 100 bytes to 100 kB."""
 
@@ -93,7 +96,10 @@ def fuzz(forks: Forks, folder: Path, options: argparse.Namespace) -> list[str]:
     """Use memories of which a file was changed."""
     found = Fuzz(forks, folder)
     first = options.seed * options.mutants
-    found.run(list(range(first, first + options.mutants)))
+    for start in range(0, options.mutants, PORTION):
+        done = min(start + PORTION, options.mutants)
+        found.run(list(range(first + start, first + done)))
+        print(f"{done} of {options.mutants} mutants, {len(found.problems)} problems", flush=True)
     print("\n| part | checksums | mutants | refused | as before |\n|---|---|---|---|---|")
     for part in sorted({part for part, _, _ in found.counts}):
         for sealed in (False, True):

@@ -245,7 +245,7 @@ TRIED: dict[str, tuple[Change, str]] = {
     "table": (flip("rows.lance/data/*"), "is damaged: its size or SHA-256 is not the one written"),
     "manifest": (flip("rows.lance/_versions/*"), "is damaged: its size or SHA-256"),
     "encoder": (flip("encoder/encoder.safetensors"), "are not those that were saved"),
-    "frames of another size": (other_frames, "its columns are not those of the memory"),
+    "frames of another size": (other_frames, "its frames have other sizes than 8 bytes"),
 }
 
 

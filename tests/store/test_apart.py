@@ -4,14 +4,17 @@ import os
 import shutil
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from memworld.datasets import DatasetInfo
 from memworld.errors import MemworldError
+from memworld.memory import Memory
 from memworld.store import apart, open_memory, save_memory
-from tests.helpers import one_clear_error
+from tests.helpers import DISCRETE, make_episode, one_clear_error, untrained_vae
 from tests.store.fuzzing import template
 from tests.store.lives import ENCODER, empty, expected, holds, lived, state_of
 from tests.store.mutating import reseal
@@ -98,6 +101,18 @@ def test_another_memory_in_the_same_place_is_not_taken_for_the_one_that_was_ther
             np.asarray(memory.episodes[0].frames)
         assert memory.refresh()
         assert holds(memory) == (expected("a~x"), expected("b~y"))
+
+
+def test_frames_that_say_little_take_little_room_and_are_read(tmp_path: Path) -> None:
+    shape = (256, 256, 3)
+    encoder = untrained_vae(shape, (4,))
+    memory = Memory(DatasetInfo(shape, DISCRETE, "black"), encoder)
+    black = make_episode(np.random.default_rng(0), 2, shape)
+    memory.append(replace(black, observations=np.zeros_like(black.observations)), encoder)
+    save_memory(memory, tmp_path / "memory")
+    size = sum(file.stat().st_size for file in (tmp_path / "memory/rows.lance").rglob("*.lance"))
+    assert size < np.prod(shape)
+    assert not open_memory(tmp_path / "memory").frames([0, 1, 2]).any()
 
 
 def test_threads_read_at_the_same_time(stored: Path) -> None:

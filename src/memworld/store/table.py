@@ -34,6 +34,10 @@ FILE_BYTES = 1 << 28
 """Of one file at most, so that its seal is checked in a fraction of a second before the first frame is read."""
 
 
+_MOST_COMPRESSED = 256
+"""Times its bytes that a frame can be of: LZ4 makes at most 255 of one."""
+
+
 def manifest_of(table: int) -> str:
     """The file that describes a state of the table, which Lance names by what is left to the largest number."""
     return f"_versions/{(1 << 64) - 1 - table}.manifest"
@@ -99,8 +103,8 @@ class Table:
         if not len(rows):
             return np.empty((0, *shape), np.uint8)
         width, size = math.prod(shape), sum(seal.bytes for seal in self.version.files.values())
-        if width > size:  # before room is made for them
-            raise MemworldError(f"{self.path} is damaged: it has {size} bytes, fewer than a frame of {list(shape)}")
+        if width > _MOST_COMPRESSED * size:  # before room is made for them
+            raise MemworldError(f"{self.path} is damaged: it has {size} bytes, too few for a frame of {list(shape)}")
         self._open()
         fragments = np.unique(np.searchsorted(self._ends, rows, side="right"))
         if fragments[-1] == len(self._names):

@@ -1,6 +1,7 @@
 """A lap on a SuperTuxKart track as a Gymnasium environment."""
 
 import itertools
+import logging
 from typing import Any
 
 import gymnasium
@@ -11,6 +12,8 @@ from memworld.errors import MemworldError
 from memworld.worlds.supertuxkart.assets import missing, tracks
 from memworld.worlds.supertuxkart.engine import Engine
 from memworld.worlds.supertuxkart.lap import Lap
+
+_log = logging.getLogger(__name__)
 
 SIZE = 64
 
@@ -100,7 +103,7 @@ class SuperTuxKartEnv(gymnasium.Env[np.ndarray, Any]):
             float32 (5, 2).
 
         Raises:
-            MemworldError: the engine does not start; another reset tries it again.
+            MemworldError: the engine does not start, twice; another reset tries it again.
         """
         super().reset(seed=seed)
         self._lap = None
@@ -113,7 +116,14 @@ class SuperTuxKartEnv(gymnasium.Env[np.ndarray, Any]):
             "aside": self.np_random.uniform(-_ASIDE, _ASIDE),
             "turn": self.np_random.uniform(-_TURN, _TURN),
         }
-        reply, frame = self._engine.ask(f"starting a race on {self._track}", _START_TIMEOUT, request)
+        what = f"starting a race on {self._track}"
+        try:
+            reply, frame = self._engine.ask(what, _START_TIMEOUT, request)
+        except MemworldError as error:
+            # Rarely the engine ends itself while it loads a track, and does not when it is started again.
+            _log.info("%s", error)
+            self._engine = Engine(SIZE)
+            reply, frame = self._engine.ask(what, _START_TIMEOUT, request)
         self._lap = Lap(reply)
         return frame, self._info(reply, self._lap)
 
