@@ -7,8 +7,9 @@ from memworld.errors import MemworldError
 from memworld.storage import check_no_links, delete, locked
 from memworld.store.arrays import next_arrays
 from memworld.store.opening import PARTS
+from memworld.store.rewriting import arrays_from_table
 from memworld.store.versions import VERSIONS, Version, name_of, read_index, read_version, write_index, write_version
-from memworld.store.writing import arrays_from_table, writing
+from memworld.store.writing import writing
 
 
 def go_back(path: str | Path, number: int) -> Version:

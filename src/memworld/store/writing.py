@@ -17,8 +17,9 @@ from memworld.errors import MemworldError
 from memworld.memory import Memory, MemoryEpisode
 from memworld.storage import check_no_links, delete, locked, remove_unfinished
 from memworld.store.arrays import ARRAYS, Listed, append_arrays, columns_of, digest, next_arrays, write_arrays_anew
-from memworld.store.first_format import EPISODES, is_first_format, open_first_format
-from memworld.store.opening import LEARNED, PARTS, Stored, empty_memory, settings_of
+from memworld.store.first_format import EPISODES, is_first_format
+from memworld.store.opening import LEARNED, PARTS, Stored, empty_memory
+from memworld.store.rewriting import arrays_from_table, write_anew
 from memworld.store.table import TABLE, Table
 from memworld.store.table_changes import (
     change_table,
@@ -30,7 +31,6 @@ from memworld.store.table_changes import (
 from memworld.store.versions import (
     KEPT,
     VERSIONS,
-    Seal,
     Settings,
     Version,
     name_of,
@@ -58,7 +58,7 @@ class MemoryWriter:
         if new is not None:
             write_index(path, new, 0)  # by it the folder is known as a memory's, should what follows be interrupted
         elif is_first_format(path):
-            self._write_anew()
+            write_anew(path)
         self.stored = Stored.open(path)
         self._versions: dict[int, Version] = {}
         self._begun = False  # a change that has not come to count
@@ -260,59 +260,6 @@ class MemoryWriter:
     def _forget(self, number: int) -> None:
         self._versions.pop(number, None)
         delete(self.path / VERSIONS / name_of(number))
-
-    def _write_anew(self) -> None:
-        """Write a memory of format 1 in the present one, which counts once all of it is there."""
-        memory = open_first_format(self.path)
-        settings, before = settings_of(memory), Version()
-        delete(self.path / LEARNED)
-        self._drop_unfinished()
-        try:
-            if memory.episodes:
-                table, files = change_table(self.path / TABLE, settings, before, (), memory.episodes)
-                columns = [columns_of(episode) for episode in memory.episodes]
-                parts = [Listed(e.entry, digest(c)) for e, c in zip(memory.episodes, columns, strict=True)]
-                rows, listing = append_arrays(self.path, settings, replace(before, arrays=1), columns, parts)
-                now = {"table": table, "files": files, "arrays": 1, "listing": listing}
-                before = before.following("written anew from format 1", episodes=len(parts), rows=rows, **now)
-                write_version(self.path, before)
-            write_index(self.path, settings, before.number)
-        except OSError as error:
-            self._drop_unfinished()
-            raise MemworldError(
-                f"cannot write {self.path} ({error.strerror or error}): free space or change its permissions; "
-                "what was stored before is unharmed"
-            ) from error
-        except BaseException:
-            self._drop_unfinished()
-            raise
-
-    def _drop_unfinished(self) -> None:
-        """Delete what was begun of a memory that is of format 1 still."""
-        if is_first_format(self.path):
-            for part in (VERSIONS, ARRAYS, TABLE):
-                delete(self.path / part)
-
-
-def arrays_from_table(path: Path, settings: Settings, version: Version, number: int) -> tuple[int, Seal]:
-    """Write the arrays of a version from the table alone, into a folder of another number.
-
-    Returns:
-        The number, and the seal of the list.
-
-    Raises:
-        MemworldError: the table is damaged.
-        OSError: they cannot be written.
-    """
-    table = Table(path / TABLE, version)
-    table.check()
-    episodes, rows, listing = write_arrays_anew(path, settings, number, table.episodes(settings))
-    if (episodes, rows) != (version.episodes, version.rows):
-        raise MemworldError(
-            f"{table.path} is damaged: it has {episodes} episodes of {rows} rows, not {version.episodes} of "
-            f"{version.rows}"
-        )
-    return number, listing
 
 
 @contextlib.contextmanager
