@@ -129,6 +129,8 @@ def drop(name: str) -> Callable[[dict[str, Any]], Any]:
         (put(version="1"), "damaged .*version '1'"),
         (put(version=9), "no version of a memory: it has no 00000009.json; restore it, or go back: memworld versions"),
         (put(version=10**30), f"it has no {10**30}.json; restore it"),
+        (put(encoder=3), "memory.json is damaged .ValueError: encoder 3"),
+        (put(encoder="\x1b[2J"), r"memory.json is damaged .ValueError: encoder '.x1b.2J'"),
         (put(seed=None), "memory.json is damaged .TypeError"),
         (put(seed=float("inf")), "memory.json is damaged .TypeError: seed inf"),
         (put(seed=True), "memory.json is damaged .TypeError: seed True"),

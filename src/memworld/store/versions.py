@@ -74,10 +74,13 @@ class Settings:
             raise ValueError(f"latent_shape {list(shape)}")
         if type(seed) is not int or type(frames) is not bool:
             raise TypeError(f"seed {seed!r}, frames {frames!r}")
+        encoder = value["encoder"]
+        if not isinstance(encoder, str) or not encoder.isprintable():  # it is named in messages
+            raise ValueError(f"encoder {encoder!r}")
         info = DatasetInfo.from_json(value["info"])
         if math.prod(info.observation_shape) > _MOST:
             raise ValueError(f"observation_shape {list(info.observation_shape)}")
-        return cls(info, str(value["encoder"]), shape, seed, frames)
+        return cls(info, encoder, shape, seed, frames)
 
     def check_same(self, path: Path, other: "Settings") -> None:
         """Do nothing if what is stored in `path` with these settings can become a memory of others.
