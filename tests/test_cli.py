@@ -20,7 +20,8 @@ def refused(result: Result, *words: str) -> None:
     """Exit code 2, and on standard error one line that starts alike and holds `words`."""
     assert result.exit_code == 2, (result.exit_code, result.output, result.exception)
     # A progress bar may have begun before.
-    lines = [line for line in result.stderr.strip().splitlines() if "/s]" not in line]
+    bars = ("/s]", "s/it]", "it/s]")
+    lines = [line for line in result.stderr.strip().splitlines() if not any(bar in line for bar in bars)]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("memworld: error: ")
     for word in words:
