@@ -100,7 +100,7 @@ def fuzz(forks: Forks, folder: Path, options: argparse.Namespace) -> list[str]:
         done = min(start + PORTION, options.mutants)
         found.run(list(range(first + start, first + done)))
         print(f"{done} of {options.mutants} mutants, {len(found.problems)} problems", flush=True)
-    print("\n| part | checksums | mutants | refused | as before |\n|---|---|---|---|---|")
+    print("\n| part | checksums | mutants | refused | taken |\n|---|---|---|---|---|")
     for part in sorted({part for part, _, _ in found.counts}):
         for sealed in (False, True):
             refused, used = found.counts[part, sealed, True], found.counts[part, sealed, False]

@@ -189,7 +189,8 @@ class Table:
         for name in names:
             seal = self.version.files.get(name)
             if seal is None:
-                raise MemworldError(f"{self.path / name} belongs to no version of the memory: see memworld check")
+                where = self.path / one_line(name)  # which a manifest may call anything
+                raise MemworldError(f"{where} belongs to no version of the memory: see memworld check")
             if self.sound.get(name) != seal:
                 check_seal(self.path / name, seal)
                 self.sound[name] = seal
