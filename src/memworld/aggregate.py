@@ -99,11 +99,13 @@ def local_linear(successors: Successors, generator: torch.Generator) -> Estimate
     rank = min(inputs.shape[1:])
     penalty = RIDGE * gram.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] / rank + rounding
     eye = torch.eye(gram.shape[1], dtype=gram.dtype)
-    dual = torch.linalg.solve(gram + penalty * eye, outputs)
+    # By Cholesky, as the matrix is positive definite. In batches MKL's LU fails once the number of threads is set.
+    factor = torch.linalg.cholesky(gram + penalty * eye)
+    dual = torch.cholesky_solve(outputs, factor)
     mu = centre[:, 0] - (middle @ inputs.transpose(1, 2) @ dual)[:, 0]
     # What is left of a row's output is penalty times dual. Its own share in what is said of it is its weight
     # in the mean and its leverage in the regression, which is 1 less penalty times the inverse's diagonal.
-    inverse = torch.linalg.inv(gram + penalty * eye).diagonal(dim1=1, dim2=2)[..., None]
+    inverse = torch.cholesky_inverse(factor).diagonal(dim1=1, dim2=2)[..., None]
     errors = penalty * dual / (penalty * inverse - roots**2).clamp(min=0.01)
     own = (weights[..., None] * successors.latents.sigma**2).sum(1)
     sigma = (errors.square().sum(1).float() + own).sqrt().clamp(min=SIGMA_FLOOR)

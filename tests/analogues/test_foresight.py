@@ -1,5 +1,8 @@
 """The distance that foretells, against literal least squares, and in a world where little tells much."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -96,3 +99,21 @@ def test_memories_of_short_and_of_standing_episodes_give_a_finite_metric(length:
     numbers, left, apart = walks(6, length, 3, seed=1)
     assert bool(torch.isfinite(metric(numbers, numbers, left, apart, (0.4, 0.4), seed=0)).all())
     assert bool(torch.isfinite(metric(numbers * 0, numbers * 0, left, apart, (0.4, 0.4), seed=0)).all())
+
+
+def test_maps_are_solved_where_the_number_of_threads_was_set() -> None:
+    """MKL's LU fails here in batches of matrices of this size."""
+    code = """
+import subprocess
+import sys
+
+import torch
+torch.set_num_threads(2)
+from memworld.analogues.foresight import _solve
+inputs = torch.randn(4, 400, 192, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+square = inputs.transpose(1, 2) @ inputs
+cross = square @ torch.ones(4, 192, 256, dtype=torch.float64)
+found = _solve(square, cross, 1e-9)
+assert torch.allclose(found, torch.ones_like(found), atol=1e-4), found
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

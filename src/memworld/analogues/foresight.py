@@ -127,4 +127,5 @@ def _solve(square: Tensor, cross: Tensor, penalty: float) -> Tensor:
     """Numbers are penalised by their own squares, so that a faint one that tells much may do so."""
     squares = square.diagonal(dim1=1, dim2=2)
     ridge = penalty * (squares + _LEAST * squares.mean(1, keepdim=True)) + _FAINT
-    return torch.as_tensor(torch.linalg.solve(square + torch.diag_embed(ridge), cross))
+    # By Cholesky, as the matrix is positive definite. In batches MKL's LU fails once the number of threads is set.
+    return torch.cholesky_solve(cross, torch.linalg.cholesky(square + torch.diag_embed(ridge)))
