@@ -39,6 +39,7 @@ PIPELINE = [
     "pixels",
     "pictures",
     "world_model",
+    "envs",
     "recorded",
     "inspection",
     "baselines",

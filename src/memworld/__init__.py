@@ -8,6 +8,7 @@ The public names, in the order in which data travels:
     memory      Memory, remember, MemoryStream, RememberWrapper, open_memory, save_memory, inspect_memory,
                 check_memory, compact_memory, forget_episodes, go_back
     world       WorldModel, DynamicsConfig, AnalogueConfig, Prediction, Rollout, Imagined, Past, Citation
+    environment ImaginedEnv, ImaginedVectorEnv, EncodeObservation
     evaluation  EvaluationConfig, evaluate
     handing on  distill, push_memory, pull_memory
 
@@ -23,6 +24,7 @@ from memworld.dynamics import DynamicsConfig
 from memworld.encoders import Encoder, open_encoder
 from memworld.encoders.training import TrainingConfig, train_vae
 from memworld.encoders.vae import VAEConfig
+from memworld.envs import EncodeObservation, ImaginedEnv, ImaginedVectorEnv
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.evaluate.config import EvaluationConfig
@@ -47,11 +49,14 @@ __all__ = [
     "Citation",
     "DatasetInfo",
     "DynamicsConfig",
+    "EncodeObservation",
     "Encoder",
     "Episode",
     "EpisodeDataset",
     "EvaluationConfig",
     "Imagined",
+    "ImaginedEnv",
+    "ImaginedVectorEnv",
     "Latents",
     "Memory",
     "MemoryStream",

@@ -7,7 +7,7 @@ and that frame stands for those before it.
 import torch
 from torch import Tensor
 
-from memworld.gaussian import Latents
+from memworld.gaussian import Latents, at_mean
 from memworld.memory import Rows
 from memworld.rollout import History
 
@@ -30,6 +30,13 @@ def recent_moments(history: History, count: int) -> Latents:
     back = torch.minimum(torch.arange(count), last)
     place = moments.flip(0)[back]
     return history.latents[torch.arange(len(known))[:, None], place]
+
+
+def recorded_history(rows: Rows, chosen: Tensor, count: int) -> History:
+    """The histories of recorded moments (Q,), of up to `count` moments each, as they were encoded: at their means."""
+    known = torch.arange(count - 1, -1, -1) <= rows.steps[chosen][:, None]
+    moments = rows.latents[rows_back(rows, chosen, count).flip(1)]
+    return History(at_mean(moments.mu, moments.sigma), known)
 
 
 def end_to_end(moments: Latents) -> Latents:

@@ -1,6 +1,6 @@
 """Imagination: one prediction after another over a batch of action sequences."""
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -21,8 +21,21 @@ asked, and memory searched again where fewer than half of the retrieved rows are
 class Dream(Protocol):
     """B futures under way."""
 
+    @property
+    def phase(self) -> int:
+        """Steps since the search that the futures go by together; 0 where the next step searches, or each its own."""
+        ...
+
     def step(self, actions: Tensor, generator: torch.Generator) -> tuple[Prediction, Tensor]:
         """Predict the next step under action features (B, A), and say which (B,) bool needed a search."""
+        ...
+
+    def keep(self, some: Tensor) -> None:
+        """Go on with some of the futures only, (B,) bool."""
+        ...
+
+    def join(self, other: Self) -> None:
+        """Go on with the futures of another dream too, after its own; it is of the same dynamics, mode and phase."""
         ...
 
 
@@ -31,6 +44,11 @@ class Dynamics(Protocol):
 
     usual_mode: Mode
     """What it does unless it is told."""
+
+    @property
+    def context(self) -> int:
+        """Moments of a history that it looks at, the present among them."""
+        ...
 
     def begin(self, history: History, mode: Mode) -> Dream:
         """Imagine from the present of B histories on."""
@@ -73,16 +91,25 @@ def imagine_latents(
     for asked in actions.unbind(1):
         prediction, fresh = dream.step(asked, generator)
         if stop_at is not None:
-            if bool(prediction.support.isnan().any()):
-                raise MemworldError(
-                    "support is not known in a memory of a single episode: remember others, or do not stop by it"
-                )
-            left &= prediction.support < stop_at
+            left &= known_support(prediction) < stop_at
             if predictions and not bool(left.any()):
                 break
         predictions.append(prediction)
         searched.append(fresh)
     return predictions, torch.stack(searched, 1)
+
+
+def known_support(prediction: Prediction) -> Tensor:
+    """(B,) float64 the support of a prediction that something is to be decided by.
+
+    Raises:
+        MemworldError: this memory cannot tell.
+    """
+    if bool(prediction.support.isnan().any()):
+        raise MemworldError(
+            "support is not known in a memory of a single episode: remember others, or do not stop by it"
+        )
+    return prediction.support
 
 
 def check_mode(mode: str) -> None:

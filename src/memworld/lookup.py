@@ -9,7 +9,7 @@ from torch import Tensor
 from memworld.aggregate import RULES, Successors, as_changes
 from memworld.contexts import end_to_end, recent_moments, rows_back
 from memworld.dynamics import ResolvedDynamics
-from memworld.gaussian import Latents
+from memworld.gaussian import Latents, concatenate
 from memworld.imagine import Mode
 from memworld.memory import Rows
 from memworld.retrieve import STRATEGIES
@@ -69,9 +69,14 @@ class Lookup:
             else calibrate(self.index, rows, keys=lambda chosen: keys(rows, chosen, context))
         )
 
+    @property
+    def context(self) -> int:
+        """Moments of a history that it looks at, the present among them."""
+        return len(self.settings.context)
+
     def begin(self, history: History, mode: Mode) -> "LookupDream":
         """Imagine from the present on; see `Dynamics.begin`."""
-        return LookupDream(self, recent_moments(history, len(self.settings.context)), mode)
+        return LookupDream(self, recent_moments(history, self.context), mode)
 
     def retrieve(self, state: Latents, actions: Tensor) -> Matches:
         """Search memory for rows like `state`, under action features (B, A).
@@ -174,6 +179,11 @@ class LookupDream:
     mode: Mode
     matches: Matches | None = None
 
+    @property
+    def phase(self) -> int:
+        """Each future searches for itself."""
+        return 0
+
     def step(self, actions: Tensor, generator: torch.Generator) -> tuple[Prediction, Tensor]:
         """Predict the next step; see `Dream.step`."""
         if self.matches is None or self.mode == "requery":
@@ -184,6 +194,20 @@ class LookupDream:
         prediction = self.dynamics.estimate(self.recent, actions, matches, generator)
         self.recent, self.matches = _moved_on(self.recent, prediction.latents), matches
         return prediction, searched
+
+    def keep(self, some: Tensor) -> None:
+        """Go on with some of the futures only; see `Dream.keep`."""
+        self.recent = self.recent[some]
+        if self.matches is not None:
+            self.matches = Matches(*(column[some] for column in self.matches.columns))
+
+    def join(self, other: "LookupDream") -> None:
+        """Go on with the futures of another dream too; see `Dream.join`."""
+        like = self.matches or other.matches
+        if like is not None:
+            both = [dream.matches or _nothing(len(dream.recent), like) for dream in (self, other)]
+            self.matches = Matches(*map(torch.cat, zip(*(matches.columns for matches in both), strict=True)))
+        self.recent = concatenate([self.recent, other.recent])
 
     def _follow(self, matches: Matches, actions: Tensor) -> tuple[Matches, Tensor]:
         """Walk threads on; where too many of a query's are left, search again. Returns which (B,) were searched."""
@@ -196,6 +220,12 @@ class LookupDream:
             for name in ("rows", "distances", "penalties"):
                 getattr(walked, name)[ended] = getattr(fresh, name)
         return walked, ended
+
+
+def _nothing(count: int, like: Matches) -> Matches:
+    """The matches of so many futures that follow no row yet, of the size of others'."""
+    rows, distances, penalties = (column.new_empty(count, column.shape[1]) for column in like.columns)
+    return Matches(rows.fill_(-1), distances.fill_(torch.inf), penalties.zero_())
 
 
 def _moved_on(recent: Latents, following: Latents) -> Latents:

@@ -1,5 +1,6 @@
 """What imagination is told and what it gives: the past, one predicted step, and imagined futures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,6 +134,38 @@ class Citation:
     weight: float
 
 
+def cite(
+    rows: np.ndarray,
+    distances: np.ndarray,
+    weights: np.ndarray,
+    episodes: np.ndarray,
+    steps: np.ndarray,
+    *,
+    episode_ids: Sequence[str],
+    most: int | None = None,
+) -> list[Citation]:
+    """The recorded moments that have a share in one predicted step, largest share first.
+
+    Args:
+        rows: (K,) the memory rows behind it, -1 where none; one may stand in several columns.
+        distances: (K,) theirs.
+        weights: (K,) their shares.
+        episodes: (K,) numbers of their episodes.
+        steps: (K,) their steps there.
+        episode_ids: the episodes by number.
+        most: how many to name; None names all.
+    """
+    columns = np.flatnonzero((weights > 0) & (rows >= 0))
+    _, first, same = np.unique(rows[columns], return_index=True, return_inverse=True)
+    shares = np.bincount(same, weights[columns])
+    cited = []
+    for place in np.lexsort((first, -shares))[:most]:
+        column = columns[first[place]]
+        episode = episode_ids[int(episodes[column])]
+        cited.append(Citation(episode, int(steps[column]), float(distances[column]), float(shares[place])))
+    return cited
+
+
 @dataclass(frozen=True, eq=False)
 class Imagined:
     """B imagined futures of T steps, whatever imagined them. Entry t is the state after t + 1 actions.
@@ -228,19 +261,8 @@ class Rollout(Imagined):
         if cell is not None:
             weights = weights * self._speaks_for(cell)
             weights /= weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
-        shares: dict[int, float] = {}
-        column_of: dict[int, int] = {}
-        for column in torch.nonzero((weights > 0) & (rows >= 0))[:, 0].tolist():
-            row = int(rows[column])
-            shares[row] = shares.get(row, 0.0) + float(weights[column])
-            column_of.setdefault(row, column)
-        cited = []
-        for row in sorted(shares, key=lambda row: -shares[row]):
-            column = column_of[row]
-            episode = self.episode_ids[int(self.episodes[batch, step, column])]
-            recorded = int(self.steps[batch, step, column])
-            cited.append(Citation(episode, recorded, float(self.distances[batch, step, column]), shares[row]))
-        return cited
+        columns = (rows, self.distances[batch, step], weights, self.episodes[batch, step], self.steps[batch, step])
+        return cite(*(column.numpy() for column in columns), episode_ids=self.episode_ids)
 
     def _speaks_for(self, cell: tuple[int, int]) -> Tensor:
         """(K,) for each column of rows the share of its block that the cell is, 0 where it lies outside."""

@@ -1,10 +1,12 @@
 """Analogues as a dynamics to imagine with: where a search begins, what it is told, what is made of its answer."""
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
 from memworld.analogues.forecast import Analogues, Step
-from memworld.analogues.threads import Found
+from memworld.analogues.threads import Found, joined
 from memworld.errors import MemworldError
 from memworld.gaussian import at_mean
 from memworld.imagine import Mode
@@ -22,6 +24,11 @@ class AnalogueDynamics:
         """Imagine with what is fitted to a memory."""
         self.analogues = analogues
         self.rows = analogues.panel.rows
+
+    @property
+    def context(self) -> int:
+        """Moments of a history that they look at, the present among them."""
+        return self.analogues.config.context
 
     def begin(self, history: History, mode: Mode) -> "AnalogueDream":
         """Imagine from the present of B histories on; see `Dynamics.begin`."""
@@ -55,13 +62,33 @@ class AnalogueDream:
         """Steps since the last search."""
         return len(self._asked)
 
+    @property
+    def phase(self) -> int:
+        """Steps since the last search; 0 if the next step searches."""
+        return self.steps_followed % self._lasts
+
+    def keep(self, some: Tensor) -> None:
+        """Go on with some of the futures only; see `Dream.keep`."""
+        self.recent = self.recent[some]
+        self._found = [found[some] for found in self._found]
+        self._asked = [asked[some] for asked in self._asked]
+
+    def join(self, other: Self) -> None:
+        """Go on with the futures of another dream too; see `Dream.join`."""
+        self.recent = torch.cat([self.recent, other.recent])
+        if self.phase == 0:  # one may have followed something so far, and the other not
+            self._found, self._asked = [], []
+        else:
+            self._found = [joined([ours, theirs]) for ours, theirs in zip(self._found, other._found, strict=True)]
+            self._asked = [torch.cat(both) for both in zip(self._asked, other._asked, strict=True)]
+
     def revise(self, mu: Tensor) -> None:
         """Take another mean (B, D) of the last prediction to go on from."""
         self.recent = torch.cat([mu[:, None], self.recent[:, 1:]], 1)
 
     def step(self, actions: Tensor, generator: torch.Generator) -> tuple[Prediction, Tensor]:
         """Predict the next step; see `Dream.step`. Nothing is drawn: z is the mean."""
-        search = len(self._asked) % self._lasts == 0
+        search = self.phase == 0
         if search:
             self._found, self._asked = self._analogues.find(self.recent), []
         self._asked.append(actions.float())

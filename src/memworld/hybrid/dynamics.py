@@ -1,6 +1,7 @@
 """A hybrid as a dynamics to imagine with: what analogues predict, corrected; sources and support are theirs."""
 
 from dataclasses import replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -36,6 +37,20 @@ class HybridDream(AnalogueDream):
         self._memory: Tensor | None = None
         self._before = self.recent[:, 0]
         """(B, D) the last moment as the network takes it to be: as in its training, with all that it says."""
+
+    def keep(self, some: Tensor) -> None:
+        """Go on with some of the futures only; see `Dream.keep`."""
+        super().keep(some)
+        self._before = self._before[some]
+        self._memory = None if self._memory is None else self._memory[some]
+
+    def join(self, other: Self) -> None:
+        """Go on with the futures of another dream too; see `Dream.join`."""
+        super().join(other)
+        self._before = torch.cat([self._before, other._before])
+        # One that has none has not stepped yet: the next step searches for all, and begins them anew.
+        ours, theirs = self._memory, other._memory
+        self._memory = None if ours is None or theirs is None else torch.cat([ours, theirs])
 
     @torch.no_grad()
     def step(self, actions: Tensor, generator: torch.Generator) -> tuple[Prediction, Tensor]:

@@ -1,0 +1,231 @@
+"""Imagined environments, many at once."""
+
+import copy
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from memworld.actions import action_features, as_actions, stored_shape
+from memworld.contexts import recorded_history
+from memworld.envs.config import ImaginedConfig
+from memworld.envs.dreams import Dreams
+from memworld.envs.starts import Starts
+from memworld.errors import MemworldError
+from memworld.gaussian import seeded
+from memworld.imagine import known_support
+from memworld.pictures import decode
+from memworld.rollout import Citation, Prediction, cite
+from memworld.world_model import WorldModel
+
+RENDERING: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}
+"""What the metadata of imagined environments say of their frames."""
+
+
+class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
+    """Environments that play in a world model: what happens in them was recorded, or follows from what was.
+
+    Actions are those of the recorded world. Rewards are the predicted means, and whether a step terminates is drawn
+    with the predicted probability. The memory is as it was at the last `reset` of all environments.
+
+    `info` holds after a reset `start_episode` and `start_step`, the recorded moment, and after a step `support` and
+    `citations`, a tuple of `Citation`.
+    """
+
+    def __init__(
+        self,
+        world: WorldModel,
+        num_envs: int = 1,
+        *,
+        render_mode: str | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        **options: Any,
+    ) -> None:
+        """Imagine in a world.
+
+        Args:
+            world: what is imagined in.
+            num_envs: how many environments.
+            render_mode: `rgb_array` if `render` is to give frames.
+            autoreset_mode: when an environment that has ended begins anew: at the next step, in the same step, or,
+                with `DISABLED`, at `reset(options={"reset_mask": ...})`.
+            options: see `ImaginedConfig`.
+
+        Raises:
+            MemworldError: an option that there is not or that has a wrong value, or an empty memory.
+        """
+        if type(num_envs) is not int or num_envs < 1:
+            raise MemworldError(f"num_envs must be a whole number from 1, got {num_envs!r}")
+        if render_mode not in (None, *RENDERING["render_modes"]):
+            raise MemworldError(f"render_mode must be rgb_array or None, got {render_mode!r}")
+        try:
+            self._autoreset = AutoresetMode(autoreset_mode)
+        except ValueError:
+            modes = ", ".join(mode.value for mode in AutoresetMode)
+            raise MemworldError(f"unknown autoreset mode {autoreset_mode!r}: use one of {modes}") from None
+        self.metadata = {**RENDERING, "autoreset_mode": self._autoreset}
+        self.num_envs, self.render_mode = num_envs, render_mode
+        self.config = ImaginedConfig.of(options)
+        self._world = world
+        dim = world.memory.rows.latents.dim
+        frames = gymnasium.spaces.Box(0, 255, world.encoder.frame_shape, np.uint8)
+        latents = gymnasium.spaces.Box(-np.inf, np.inf, (dim,), np.float32)
+        self.single_observation_space = frames if self.config.observations == "frames" else latents
+        # Whoever samples from a space seeds it: the memory's own is not ours to hand out.
+        self.single_action_space = copy.deepcopy(world.memory.info.action_space)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._mu, self._z = torch.zeros(num_envs, dim), torch.zeros(num_envs, dim)
+        self._age = np.zeros(num_envs, np.int64)
+        self._over = np.zeros(num_envs, bool)
+        self._dreams: Dreams | None = None  # before the first reset
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin anew, at recorded moments.
+
+        Args:
+            seed: of all that is drawn from here on; None goes on with what there was.
+            options: `episode` and `step` (0 if not given), the recorded moment to start from; `reset_mask`, bool
+                (num_envs,), which environments begin anew.
+
+        Raises:
+            MemworldError: an option that there is not, a moment that memory does not hold or that nothing follows, or
+                a mask that is none.
+        """
+        super().reset(seed=seed)
+        moment = dict(options or {})
+        beginning = self._masked(moment.pop("reset_mask", None))
+        if beginning.all():
+            self._starts = Starts(self._world.memory, self.config.starts)
+            self._dreams = Dreams(self._world.prepare(), self.config.mode)
+            self._generator = seeded(int(self.np_random.integers(2**32)))
+        told = self._begin(beginning, moment)
+        return self._observe(), self._batched(told)
+
+    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Imagine one step of every environment.
+
+        Args:
+            actions: of `action_space`.
+
+        Returns:
+            Observations, rewards (num_envs,) float64, terminations and truncations (num_envs,) bool, and info. With
+            `NEXT_STEP`, those that had ended take no step but begin anew, for a reward of 0.
+
+        Raises:
+            MemworldError: actions outside the space, a step before the first reset, or one of an environment that has
+                ended where autoreset is disabled.
+        """
+        asked, beginning = self._asked(actions), self._over
+        if self._autoreset is AutoresetMode.DISABLED and beginning.any():
+            raise MemworldError("an episode has ended, and nothing follows: reset its environment first")
+        rewards = np.zeros(self.num_envs)
+        terminations, truncations = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
+        told: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        self._age += 1
+        for some, prediction in self._under_way().step(asked, self._generator):
+            support = prediction.support.numpy()
+            unsupported = self._unsupported(prediction)
+            self._mu[some], self._z[some] = prediction.latents.mu, prediction.latents.z
+            rewards[some] = prediction.reward.numpy() - self.config.penalty * support
+            terminations[some] = self.np_random.random(len(some)) < prediction.termination.numpy()
+            truncations[some] = self._age[some] >= self.config.horizon
+            if self.config.halt_reward is None:
+                truncations[some] |= unsupported
+            else:
+                terminations[some] |= unsupported
+                rewards[some[unsupported]] = self.config.halt_reward
+            for place, known, cited in zip(some, support, self._cited(prediction), strict=True):
+                told[place] = {"support": float(known), "citations": cited}
+        self._over = terminations | truncations
+        self._under_way().keep(~self._over)
+        if self._autoreset is AutoresetMode.SAME_STEP:
+            beginning = self._over.copy()
+            for place, final in zip(np.flatnonzero(beginning), self._observe(beginning), strict=True):
+                told[place] = {"final_obs": final, "final_info": told[place]}
+        for now, begun in zip(told, self._begin(beginning, {}), strict=True):
+            now |= begun
+        return self._observe(), rewards, terminations, truncations, self._batched(told)
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """What every environment shows, uint8 (H, W, 3) at the recorded size, if `render_mode` says so."""
+        if self.render_mode is None:
+            return None
+        frames = decode(self._world.encoder, self._z)
+        return tuple(np.repeat(frames, 3 // frames.shape[-1], axis=-1))
+
+    def _begin(self, beginning: np.ndarray, moment: dict[str, Any]) -> list[dict[str, Any]]:
+        """Begin environments anew, bool (num_envs,), and tell of each where it starts; of the others nothing."""
+        told: list[dict[str, Any]] = [{} for _ in beginning]
+        places = np.flatnonzero(beginning)
+        if len(places) == 0:
+            return told
+        dreams, starts = self._under_way(), self._starts
+        chosen = starts.choose(len(places), moment, self.np_random)
+        history = recorded_history(starts.rows, chosen, dreams.context)
+        dreams.keep(~beginning)
+        dreams.begin(places, history)
+        self._mu[places], self._z[places] = history.present.mu, history.present.z
+        self._age[places], self._over[places] = 0, False
+        for place, row in zip(places, chosen.tolist(), strict=True):
+            told[place] = dict(zip(("start_episode", "start_step"), starts.moment(row), strict=True))
+        return told
+
+    def _observe(self, some: np.ndarray | None = None) -> np.ndarray:
+        """What is seen now in some places, bool (num_envs,), or in all."""
+        places = torch.ones(self.num_envs, dtype=torch.bool) if some is None else torch.from_numpy(some)
+        if self.config.observations == "latents":
+            return self._mu[places].numpy()
+        return decode(self._world.encoder, self._z[places])
+
+    def _unsupported(self, prediction: Prediction) -> np.ndarray:
+        """Where (B,) bool memory does not know what was asked."""
+        if not self.config.needs_support:
+            return np.zeros(len(prediction.support), bool)
+        limit = np.inf if self.config.support_limit is None else self.config.support_limit
+        return known_support(prediction).numpy() >= limit
+
+    def _cited(self, prediction: Prediction) -> list[tuple[Citation, ...]]:
+        """The recorded moments with the largest shares in each of B predictions."""
+        matches, rows, most = prediction.matches, self._starts.rows, self.config.citations
+        if most == 0:
+            return [()] * len(matches.rows)
+        here = matches.rows.clamp(min=0)
+        columns = (matches.rows, matches.distances, prediction.weights, rows.episodes[here], rows.steps[here])
+        batch = zip(*(column.numpy() for column in columns), strict=True)
+        return [tuple(cite(*one, episode_ids=self._starts.ids, most=most)) for one in batch]
+
+    def _asked(self, actions: Any) -> torch.Tensor:
+        """The features (num_envs, A) of checked actions."""
+        space = self._world.memory.info.action_space
+        stored = as_actions(actions, space)
+        if stored.shape != (expected := (self.num_envs, *stored_shape(space))):
+            raise MemworldError(f"actions have shape {stored.shape}: {self.num_envs} environments take {expected}")
+        return torch.from_numpy(action_features(stored, space))
+
+    def _masked(self, mask: Any) -> np.ndarray:
+        """Which environments begin anew, bool (num_envs,)."""
+        if mask is None:
+            return np.ones(self.num_envs, bool)
+        beginning: np.ndarray = np.asarray(mask)
+        if beginning.dtype != bool or beginning.shape != (self.num_envs,) or not beginning.any():
+            raise MemworldError(f"reset_mask must be bool ({self.num_envs},) and name an environment, got {mask!r}")
+        return beginning
+
+    def _under_way(self) -> Dreams:
+        """The futures under way."""
+        if self._dreams is None:
+            raise MemworldError("no episode has begun: reset the environment first")
+        return self._dreams
+
+    def _batched(self, told: list[dict[str, Any]]) -> dict[str, Any]:
+        """What is told of each environment, as gymnasium's vector environments tell it."""
+        infos: dict[str, Any] = {}
+        for place, info in enumerate(told):
+            infos = self._add_info(infos, info, place)
+        return infos
