@@ -1,6 +1,6 @@
 """Steps per second of imagined environments, in frames and in latents.
 
-    python benchmarks/environments.py runs/demo/memory
+python benchmarks/environments.py runs/demo/memory
 """
 
 import argparse

@@ -22,8 +22,9 @@ class ImaginedConfig:
         starts: recorded moments to start from: `any` that something follows, or episodes' `first`.
         horizon: steps after which an episode is truncated.
         support_limit: support from which memory does not know a situation, where an episode ends; None goes on.
-        halt_reward: None truncates an episode that runs out of support; a number terminates it with this reward, which
-            a pessimist sets below all others (the halt state of MOReL, arXiv 2005.05951, section 4).
+        halt_reward: None truncates an episode that runs out of support, though as in `WorldModel.imagine` not at its
+            first step; a number terminates it with this reward, which a pessimist sets below all others (the halt
+            state of MOReL, arXiv 2005.05951, section 4).
         penalty: what support costs: a step's reward is lowered by this times its support (the uncertainty penalty of
             MOPO, arXiv 2005.13239, section 4.3).
         mode: of imagination; None takes the dynamics' own.

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from torch import Tensor
 
 from memworld.actions import action_features, as_actions, stored_shape
 from memworld.contexts import recorded_history
@@ -81,7 +82,9 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         self._mu, self._z = torch.zeros(num_envs, dim), torch.zeros(num_envs, dim)
         self._age = np.zeros(num_envs, np.int64)
         self._over = np.zeros(num_envs, bool)
-        self._dreams: Dreams | None = None  # before the first reset
+        self._dreams: Dreams | None = None  # until the first reset, which makes these two as well
+        self._starts: Starts
+        self._generator: torch.Generator
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -100,11 +103,13 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         super().reset(seed=seed)
         moment = dict(options or {})
         beginning = self._masked(moment.pop("reset_mask", None))
-        if beginning.all():
-            self._starts = Starts(self._world.memory, self.config.starts)
-            self._dreams = Dreams(self._world.prepare(), self.config.mode)
+        everything = bool(beginning.all())
+        starts = Starts(self._world.memory, self.config.starts) if everything else self._starts
+        chosen = starts.choose(int(beginning.sum()), moment, self.np_random)
+        if everything:
+            self._dreams, self._starts = Dreams(self._world.prepare(), self.config.mode), starts
             self._generator = seeded(int(self.np_random.integers(2**32)))
-        told = self._begin(beginning, moment)
+        told = self._begin(beginning, chosen)
         return self._observe(), self._batched(told)
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -129,14 +134,16 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         told: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         self._age += 1
         for some, prediction in self._under_way().step(asked, self._generator):
-            support = prediction.support.numpy()
-            unsupported = self._unsupported(prediction)
+            support = (known_support(prediction) if self.config.needs_support else prediction.support).numpy()
             self._mu[some], self._z[some] = prediction.latents.mu, prediction.latents.z
-            rewards[some] = prediction.reward.numpy() - self.config.penalty * support
+            rewards[some] = prediction.reward.numpy()
+            if self.config.penalty:
+                rewards[some] -= self.config.penalty * support
             terminations[some] = self.np_random.random(len(some)) < prediction.termination.numpy()
             truncations[some] = self._age[some] >= self.config.horizon
+            unsupported = support >= (self.config.support_limit or np.inf)
             if self.config.halt_reward is None:
-                truncations[some] |= unsupported
+                truncations[some] |= unsupported & (self._age[some] > 1)
             else:
                 terminations[some] |= unsupported
                 rewards[some[unsupported]] = self.config.halt_reward
@@ -148,7 +155,8 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
             beginning = self._over.copy()
             for place, final in zip(np.flatnonzero(beginning), self._observe(beginning), strict=True):
                 told[place] = {"final_obs": final, "final_info": told[place]}
-        for now, begun in zip(told, self._begin(beginning, {}), strict=True):
+        chosen = self._starts.choose(int(beginning.sum()), {}, self.np_random)
+        for now, begun in zip(told, self._begin(beginning, chosen), strict=True):
             now |= begun
         return self._observe(), rewards, terminations, truncations, self._batched(told)
 
@@ -159,14 +167,13 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         frames = decode(self._world.encoder, self._z)
         return tuple(np.repeat(frames, 3 // frames.shape[-1], axis=-1))
 
-    def _begin(self, beginning: np.ndarray, moment: dict[str, Any]) -> list[dict[str, Any]]:
-        """Begin environments anew, bool (num_envs,), and tell of each where it starts; of the others nothing."""
+    def _begin(self, beginning: np.ndarray, chosen: Tensor) -> list[dict[str, Any]]:
+        """Begin environments anew, bool (num_envs,), at chosen rows, and tell of each where that is."""
         told: list[dict[str, Any]] = [{} for _ in beginning]
         places = np.flatnonzero(beginning)
         if len(places) == 0:
             return told
         dreams, starts = self._under_way(), self._starts
-        chosen = starts.choose(len(places), moment, self.np_random)
         history = recorded_history(starts.rows, chosen, dreams.context)
         dreams.keep(~beginning)
         dreams.begin(places, history)
@@ -183,13 +190,6 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
             return self._mu[places].numpy()
         return decode(self._world.encoder, self._z[places])
 
-    def _unsupported(self, prediction: Prediction) -> np.ndarray:
-        """Where (B,) bool memory does not know what was asked."""
-        if not self.config.needs_support:
-            return np.zeros(len(prediction.support), bool)
-        limit = np.inf if self.config.support_limit is None else self.config.support_limit
-        return known_support(prediction).numpy() >= limit
-
     def _cited(self, prediction: Prediction) -> list[tuple[Citation, ...]]:
         """The recorded moments with the largest shares in each of B predictions."""
         matches, rows, most = prediction.matches, self._starts.rows, self.config.citations
@@ -200,7 +200,7 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         batch = zip(*(column.numpy() for column in columns), strict=True)
         return [tuple(cite(*one, episode_ids=self._starts.ids, most=most)) for one in batch]
 
-    def _asked(self, actions: Any) -> torch.Tensor:
+    def _asked(self, actions: Any) -> Tensor:
         """The features (num_envs, A) of checked actions."""
         space = self._world.memory.info.action_space
         stored = as_actions(actions, space)
@@ -215,6 +215,8 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         beginning: np.ndarray = np.asarray(mask)
         if beginning.dtype != bool or beginning.shape != (self.num_envs,) or not beginning.any():
             raise MemworldError(f"reset_mask must be bool ({self.num_envs},) and name an environment, got {mask!r}")
+        if not beginning.all():
+            self._under_way()  # the others are, or this is too early
         return beginning
 
     def _under_way(self) -> Dreams:

@@ -1,0 +1,31 @@
+"""The example trains in a small run of the demo, and plays the real game."""
+
+import re
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from memworld.pipeline import RunResult
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "train_in_imagination.py"
+
+
+def test_it_trains_and_plays_before_and_after(
+    quick_run: tuple[Path, RunResult],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    memory = shutil.copytree(quick_run[0] / "memory", tmp_path / "memory")  # what is learned is written beside it
+    few = {"--steps": 512, "--num-envs": 4, "--horizon": 10, "--episodes": 2, "--max-steps": 30}
+    arguments = [str(memory), *(str(word) for option in few.items() for word in option)]
+    monkeypatch.setattr(sys, "argv", [str(EXAMPLE), *arguments])
+    runpy.run_path(str(EXAMPLE), run_name="__main__")
+    said = capsys.readouterr().out
+    assert len(re.findall(r"^real returns (?:before|after): \[-?[\d.]+, -?[\d.]+\]$", said, re.MULTILINE)) == 2, said
+    ended = re.search(r"of the last (\d+)", said)
+    assert ended is not None
+    assert int(ended[1]) >= 40
