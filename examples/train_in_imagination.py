@@ -35,9 +35,10 @@ def play(model: PPO, envs: VecFrameStack, episodes: int) -> list[float]:
     """The returns of real episodes."""
     returns = []
     for _ in range(episodes):
-        observations, total, done = envs.reset(), 0.0, False
+        observations: Any = envs.reset()
+        total, done = 0.0, False
         while not done:
-            actions, _ = model.predict(np.asarray(observations))
+            actions, _ = model.predict(observations)
             observations, rewards, dones, _ = envs.step(actions)
             total, done = total + float(rewards[0]), bool(dones[0])
         returns.append(total)
