@@ -35,7 +35,7 @@ class Dream(Protocol):
         ...
 
     def join(self, other: Self) -> None:
-        """Go on with the futures of another dream too, after its own; it is of the same dynamics, mode and phase."""
+        """Go on with the futures of another dream of the same dynamics and mode too, after its own; both in phase 0."""
         ...
 
 

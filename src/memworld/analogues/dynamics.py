@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from memworld.analogues.forecast import Analogues, Step
-from memworld.analogues.threads import Found, joined
+from memworld.analogues.threads import Found
 from memworld.errors import MemworldError
 from memworld.gaussian import at_mean
 from memworld.imagine import Mode
@@ -75,12 +75,9 @@ class AnalogueDream:
 
     def join(self, other: Self) -> None:
         """Go on with the futures of another dream too; see `Dream.join`."""
+        assert self.phase == other.phase == 0, (self.phase, other.phase)
         self.recent = torch.cat([self.recent, other.recent])
-        if self.phase == 0:  # one may have followed something so far, and the other not
-            self._found, self._asked = [], []
-        else:
-            self._found = [joined([ours, theirs]) for ours, theirs in zip(self._found, other._found, strict=True)]
-            self._asked = [torch.cat(both) for both in zip(self._asked, other._asked, strict=True)]
+        self._found, self._asked = [], []
 
     def revise(self, mu: Tensor) -> None:
         """Take another mean (B, D) of the last prediction to go on from."""

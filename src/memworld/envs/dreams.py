@@ -10,7 +10,7 @@ from memworld.rollout import History, Prediction
 
 
 class Dreams:
-    """Futures in numbered places, stepped in as few batches as there are phases of search (`Dream.phase`).
+    """Futures in numbered places; those for whom the same step searches are a batch from then on.
 
     A future is predicted as if it were imagined alone: who else is under way, and since when, changes nothing.
     """
@@ -56,13 +56,11 @@ class Dreams:
             yield places, dream.step(actions[places], generator)[0]
 
     def _join(self) -> None:
-        """Make one batch of futures of one phase."""
-        of_phase: dict[int, tuple[np.ndarray, Dream]] = {}
-        for places, dream in self._groups:
-            if dream.phase not in of_phase:
-                of_phase[dream.phase] = places, dream
-            else:
-                others, first = of_phase[dream.phase]
-                first.join(dream)
-                of_phase[first.phase] = np.concatenate([others, places]), first
-        self._groups = list(of_phase.values())
+        """Make one batch of those for whom the next step searches."""
+        searching = [group for group in self._groups if group[1].phase == 0]
+        if len(searching) > 1:
+            (_, dream), *others = searching
+            for _, other in others:
+                dream.join(other)
+            following = [group for group in self._groups if group[1].phase > 0]
+            self._groups = [*following, (np.concatenate([places for places, _ in searching]), dream)]

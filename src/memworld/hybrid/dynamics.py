@@ -47,10 +47,7 @@ class HybridDream(AnalogueDream):
     def join(self, other: Self) -> None:
         """Go on with the futures of another dream too; see `Dream.join`."""
         super().join(other)
-        self._before = torch.cat([self._before, other._before])
-        # One that has none has not stepped yet: the next step searches for all, and begins them anew.
-        ours, theirs = self._memory, other._memory
-        self._memory = None if ours is None or theirs is None else torch.cat([ours, theirs])
+        self._memory, self._before = None, self.recent[:, 0]
 
     @torch.no_grad()
     def step(self, actions: Tensor, generator: torch.Generator) -> tuple[Prediction, Tensor]:
