@@ -26,7 +26,9 @@ class Scale:
         threads: how many recorded moments to follow. Each number given is a forecaster of its own.
         places: of a search's squared distance, on average over memory, what is due to where the block is foretold
             to be.
-        changes: what is due to how it is foretold to change. The rest is due to the components themselves.
+        changes: what is due to how it is foretold to change.
+        steering: what is due to how it differs in what actions steer (`steering`). The rest is due to the components
+            themselves.
     """
 
     block: int
@@ -35,6 +37,7 @@ class Scale:
     threads: tuple[int, ...]
     places: float = 0.4
     changes: float = 0.4
+    steering: float = 0.0
 
     def __post_init__(self) -> None:
         if self.block < 0 or self.margin < 0 or self.components < 1:
@@ -43,11 +46,16 @@ class Scale:
             raise MemworldError("there is no margin around the whole latent: leave it at 0")
         if not self.threads or min(self.threads) < 1:
             raise MemworldError(f"a scale follows at least one thread, got {self.threads}")
-        if not (self.places >= 0 and self.changes >= 0 and self.places + self.changes <= 1):
+        if not (min(self.shares) >= 0 and sum(self.shares) <= 1):
             raise MemworldError(
-                "places and changes are shares of a distance, from 0 and together at most 1, "
-                f"got {self.places} and {self.changes}"
+                "places, changes and steering are shares of a distance, from 0 and together at most 1, "
+                f"got {self.places}, {self.changes} and {self.steering}"
             )
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """Of the squared distance: `places`, `changes`, `steering`."""
+        return self.places, self.changes, self.steering
 
 
 @dataclass(frozen=True, eq=False)

@@ -125,7 +125,10 @@ class Analogues:
 
     @torch.no_grad()
     def find(self, recent: Tensor) -> list[Found]:
-        """Search for moments (Q, context, D), the latest first, at every scale."""
+        """Search for moments (Q, context, D), the latest first, at every scale; for one that all share only once."""
+        if len(recent) > 1 and bool((recent == recent[:1]).all()):
+            one = torch.zeros(len(recent), dtype=torch.int64)
+            return [found[one] for found in self.panel.find(recent[:1])]
         return self.panel.find(recent)
 
     @torch.no_grad()

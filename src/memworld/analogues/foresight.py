@@ -13,6 +13,7 @@ from torch import Tensor
 
 from memworld.analogues.blocks import Blocks, Scale
 from memworld.analogues.keys import Basis, own, pieces, rows_left
+from memworld.analogues.steering import steered
 from memworld.memory import Rows
 
 AHEAD = (1, 3, 6, 10)
@@ -47,8 +48,10 @@ class Sight:
     def fit(cls, blocks: Blocks, rows: Rows, scale: Scale, context: int, seed: int) -> "Sight":
         """Take principal components of the rows, and learn what keys of them foretell."""
         basis = Basis.fit(blocks, rows.latents.mu, scale.components, seed)
-        keys, numbers = basis.keys_of(rows, context), own(blocks, rows.latents.mu)
-        return cls(basis, metric(keys, numbers, rows_left(rows), pieces(rows), (scale.places, scale.changes), seed))
+        keys, numbers, left = basis.keys_of(rows, context), own(blocks, rows.latents.mu), rows_left(rows)
+        *foretold, steering = scale.shares
+        to = steered(keys, rows.actions, left, context, seed) if steering else None
+        return cls(basis, metric(keys, numbers, left, pieces(rows), (foretold[0], foretold[1]), seed, to, steering))
 
     def compared(self, keys: Tensor, block: int | None = None) -> Tensor:
         """Keys as numbers of as many, whose squared distance says how unlike moments are.
@@ -60,7 +63,16 @@ class Sight:
         return keys @ (self.metric if block is None else self.metric[block])
 
 
-def metric(keys: Tensor, own: Tensor, left: Tensor, apart: Tensor, shares: tuple[float, float], seed: int) -> Tensor:
+def metric(
+    keys: Tensor,
+    own: Tensor,
+    left: Tensor,
+    apart: Tensor,
+    shares: tuple[float, float],
+    seed: int,
+    steered: Tensor | None = None,
+    steering: float = 0.0,
+) -> Tensor:
     """What to multiply keys by so that their squared distance is, in part, that of what they foretell.
 
     Args:
@@ -71,6 +83,8 @@ def metric(keys: Tensor, own: Tensor, left: Tensor, apart: Tensor, shares: tuple
         shares: of the mean squared distance, those of foretold places and of foretold changes; the rest is that of
             the keys themselves.
         seed: which rows are looked at, if there are many.
+        steered: (P, n, c) the map to what actions steer.
+        steering: its share of the distance.
 
     Returns:
         (P, n, n) float32, symmetric; the identity where nothing can be learned.
@@ -81,12 +95,14 @@ def metric(keys: Tensor, own: Tensor, left: Tensor, apart: Tensor, shares: tuple
     ahead = AHEAD if int(left.max()) >= max(AHEAD) else AHEAD[:1]
     rows = order[left[order] >= max(ahead)][:_SAMPLE]
     half = torch.unique(apart[rows], return_inverse=True)[1] % 2 == 0
-    if sum(shares) == 0 or min(int(half.sum()), int((~half).sum())) < 2:
+    if sum(shares) + steering == 0 or min(int(half.sum()), int((~half).sum())) < 2:
         return plain.contiguous()
     known = _centred(keys[:, rows])
     places = torch.cat([own[:, rows + h] for h in ahead], 2)
     changes = places - own[:, rows].repeat(1, 1, len(ahead))
-    together = (1 - sum(shares)) * torch.eye(size, dtype=torch.float64) / _spread(known)
+    together = (1 - sum(shares) - steering) * torch.eye(size, dtype=torch.float64) / _spread(known)
+    if steered is not None:
+        together = together + steering * (steered @ steered.transpose(1, 2)) / _spread(known @ steered)
     for share, foretold in zip(shares, (places, changes), strict=True):
         if share == 0:
             continue
