@@ -2,10 +2,11 @@
 
 import contextlib
 import importlib
+import itertools
 import logging
 import operator
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,14 +15,15 @@ import gymnasium
 import numpy as np
 from tqdm import tqdm
 
-from memworld.actions import ActionSpace, as_actions, restore_actions, stored_shape, supported_space
-from memworld.datasets import DatasetInfo, EpisodeDataset
+from memworld.actions import supported_space
+from memworld.datasets import EpisodeDataset
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.formats import FORMATS, ReadOptions, find_writer
 from memworld.storage import OnExisting, one_line
 from memworld.worlds import World
-from memworld.worlds.policies import Policy, PolicyFactory, check_skill, random_policy, skilled
+from memworld.worlds.playing import begin_episode, dataset_info, play_episode
+from memworld.worlds.policies import Policy, PolicyFactory, check_skill, skilled
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +83,7 @@ def record(
             space or an exception in it, or `output` exists, cannot be written, was begun with other
             settings, lacks episodes that it lists, or has more than `episodes` already.
     """
-    _check_ranges(episodes=episodes, max_steps=max_steps, seed=seed, random_start=random_start)
+    check_ranges(episodes=episodes, max_steps=max_steps, seed=seed, random_start=random_start)
     if not skills:
         raise MemworldError("skills is empty: give at least one, such as 1.0")
     cycle = [check_skill(float(skill)) for skill in skills]
@@ -95,7 +97,7 @@ def record(
     env = world.make()
     with contextlib.ExitStack() as held:
         held.callback(env.close)
-        info = _dataset_info(world, env)
+        info = dataset_info(world, env)
         played: list[Episode] = []
         there = folder.is_dir() and any(folder.iterdir())
         if not there or (on_existing == "overwrite" and FORMATS[format].found(folder)):
@@ -179,8 +181,12 @@ class _Plan:
         return cls(f"seed{seed}-{index:05d}", skill, start, env_seed, rng, source)
 
 
-def _check_ranges(**numbers: int) -> None:
-    """Raise if one of the named numbers is no whole number of its range."""
+def check_ranges(**numbers: int) -> None:
+    """Do nothing if each of these numbers, named as in `record`, is a whole number of its range.
+
+    Raises:
+        MemworldError: one is not.
+    """
     for name, number in numbers.items():
         low, high = _RANGES[name]
         try:
@@ -206,18 +212,6 @@ def _find_policy(world: World, policy: str | Policy) -> tuple[PolicyFactory, str
     )
 
 
-def _dataset_info(world: World, env: gymnasium.Env[np.ndarray, Any]) -> DatasetInfo:
-    observed = env.observation_space
-    if not (isinstance(observed, gymnasium.spaces.Box) and observed.dtype == np.uint8 and len(observed.shape) == 3):
-        raise MemworldError(
-            f"{world.name} has observations in {one_line(observed)[:120]}, memworld needs uint8 frames (H, W, C): wrap "
-            "it to return pictures, as with gymnasium's AddRenderObservation"
-        )
-    height, width, channels = observed.shape
-    space = supported_space(env.action_space)
-    return DatasetInfo((height, width, channels), space, world.name, world.state_names, world.action_names)
-
-
 def _check_resumable(output: str | Path, episode_id: str, source: Any, plan: _Plan) -> None:
     """Raise unless the stored episode is the one that this run would have made in its place."""
     for name, value in {"id": plan.id, **plan.source}.items():
@@ -233,80 +227,24 @@ def _play(
     env: gymnasium.Env[np.ndarray, Any], world: World, factory: PolicyFactory, plan: _Plan, max_steps: int
 ) -> Episode:
     """Play one episode."""
-    space = supported_space(env.action_space)
     start_rng, policy_rng = plan.rng.spawn(2)
-    observation, info = _random_start(env, world, space, start_rng, plan)
-    policy = factory(space, policy_rng, plan.skill)
-    observations, states = [np.array(observation)], [_state(world, info)]
-    actions: list[np.ndarray] = []
-    rewards: list[float] = []
-    terminated = truncated = False
-    while not (terminated or truncated):
+    first = begin_episode(env, world, start_rng, plan.env_seed, plan.start)
+    policy = _guarded(factory(supported_space(env.action_space), policy_rng, plan.skill), plan)
+    return play_episode(env, world, policy, first, max_steps, plan.id, plan.source)
+
+
+def _guarded(policy: Policy, plan: _Plan) -> Policy:
+    """The same policy; what it raises is said in one line."""
+    steps = itertools.count()
+
+    def act(observation: np.ndarray, info: Mapping[str, Any]) -> Any:
+        step = next(steps)
         try:
-            chosen = policy(observation, info)
+            return policy(observation, info)
         except Exception as error:  # a user's own code may raise anything
             raise MemworldError(
-                f"policy {plan.source['policy']} failed at step {len(actions)} of episode {plan.id} "
+                f"policy {plan.source['policy']} failed at step {step} of episode {plan.id} "
                 f"({type(error).__name__}: {one_line(error)}): correct it; the episodes before are kept"
             ) from error
-        action = _check_action(chosen, space, plan, len(actions))
-        observation, reward, terminated, truncated, info = env.step(restore_actions(action, space))
-        observations.append(np.array(observation))
-        states.append(_state(world, info))
-        actions.append(action)
-        rewards.append(float(reward))
-        truncated = truncated or (len(actions) == max_steps and not terminated)
-    last = np.arange(len(actions)) == len(actions) - 1
-    return Episode(
-        plan.id,
-        np.stack(observations),
-        np.stack(actions),
-        np.array(rewards, np.float32),
-        last & terminated,
-        last & truncated,
-        np.stack(states) if world.state_names else None,
-        plan.source,
-    )
 
-
-def _random_start(
-    env: gymnasium.Env[np.ndarray, Any], world: World, space: ActionSpace, rng: np.random.Generator, plan: _Plan
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Reset and take the random steps before the recording; a game that ends in them starts over."""
-    observation, info = env.reset(seed=plan.env_seed)
-    # The world's own chance, where it has one: not everywhere are all actions as likely.
-    chance = world.policies.get("random", skilled(random_policy))(space, rng, 0.0)
-    for _ in range(plan.start):
-        observation, _, terminated, truncated, info = env.step(chance(observation, info))
-        if terminated or truncated:
-            observation, info = env.reset()
-    return observation, info
-
-
-def _state(world: World, info: dict[str, Any]) -> np.ndarray:
-    if not world.state_names:
-        return np.empty(0, np.float32)
-    try:
-        return np.array(info["state"], np.float32).reshape(len(world.state_names))
-    except (KeyError, TypeError, ValueError) as error:
-        raise MemworldError(
-            f"{world.name} names {len(world.state_names)} state variables, but its info has no 'state' of as many "
-            f"numbers ({one_line(error)}): return them from reset and step, or name none"
-        ) from error
-
-
-def _check_action(action: Any, space: ActionSpace, plan: _Plan, step: int) -> np.ndarray:
-    """A policy's action in the stored form.
-
-    Raises:
-        MemworldError: it is not one action of the space.
-    """
-    try:
-        stored = as_actions(action, space)
-        if stored.shape != stored_shape(space):
-            raise MemworldError(f"it has shape {stored.shape}, one action of {space} has {stored_shape(space)}")
-    except (MemworldError, ValueError) as error:
-        raise MemworldError(
-            f"policy {plan.source['policy']} returned a bad action at step {step} of episode {plan.id}: {error}"
-        ) from error
-    return stored
+    return act

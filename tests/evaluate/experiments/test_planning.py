@@ -13,13 +13,14 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from hypothesis import given, settings
 
 from memworld.actions import ActionSpace, action_parts, as_actions
-from memworld.evaluate.experiments import planning, playing
+from memworld.evaluate import playing
+from memworld.evaluate.experiments import planning
 from memworld.evaluate.experiments.config import StudyConfig
 from memworld.evaluate.experiments.laboratory import Laboratory
-from memworld.evaluate.experiments.planning import run, run_in, strategies
-from memworld.evaluate.experiments.playing import RECORDED_SEEDS, marks, play
+from memworld.evaluate.experiments.planning import play_config, run, run_in, strategies
 from memworld.evaluate.experiments.result import ExperimentResult, Number, read_result, write_result
 from memworld.evaluate.experiments.voting import PLAN_STEPS, Voter, recorded_next, vote
+from memworld.evaluate.playing import RECORDED_SEEDS, marks, play
 from memworld.formats import open_dataset
 from memworld.gaussian import seeded
 from memworld.memory import Memory
@@ -292,7 +293,7 @@ def test_the_reward_gathered_stays_after_an_episode_s_end(tmp_path: Path) -> Non
     lab, world = plank_laboratory(tmp_path, play_steps=200)
     always = as_actions({"push": np.array([1.0]), "jump": np.array([1])}, MIXED)[0]
 
-    outcome = play(Plank(), world, "always", lambda rng: lambda o, i: always, 0, lab.config)
+    outcome = play(Plank(), world, "always", lambda rng: lambda o, i: always, 0, play_config(lab)).outcome
 
     assert outcome.steps < 25
     at = dict(zip(marks(200), outcome.cumulated, strict=True))

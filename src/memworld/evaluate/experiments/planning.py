@@ -8,7 +8,7 @@ random play and the demonstrator span the scale.
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,27 @@ from memworld.dynamics import DynamicsConfig
 from memworld.errors import MemworldError
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.measuring import number
-from memworld.evaluate.experiments.playing import MakePolicy, Outcome, marks, play, play_all
-from memworld.evaluate.experiments.result import Cell, Chart, Curve, Evidence, ExperimentResult, ResultTable, Row
-from memworld.evaluate.experiments.voting import Voter, elect
+from memworld.evaluate.experiments.result import Cell, Evidence, ExperimentResult, ResultTable, Row
+from memworld.evaluate.experiments.voting import PLAN_STEPS, Voter, elect
+from memworld.evaluate.playing import (
+    MakePolicy,
+    Outcome,
+    OutcomeFile,
+    PlayConfig,
+    Shelf,
+    Unkept,
+    play,
+    play_all,
+    yardsticks,
+)
 from memworld.evaluate.results import Strip, interval
+from memworld.evaluate.returns import gathered, normalised, returns_of
 from memworld.gaussian import seeded
 from memworld.memory import Memory
+from memworld.storage import make_folder
 from memworld.world_model import WorldModel
 from memworld.worlds import World, open_world
-from memworld.worlds.policies import Policy, PolicyFactory
+from memworld.worlds.policies import Policy
 
 VOTERS = 10
 """Rows that `replay_l2` retrieves, and the variant of `replay_kl` whose vote is one of many."""
@@ -79,30 +91,48 @@ def run_in(
     """As `run`, in an environment of the world that is there already, and stays open."""
     began = time.perf_counter()
     ways = _ways(lab, world)
-    outcomes = play_all(lab, world, env, ways, folder)
-    returns = {way: np.array([o.gained for o in played]) for way, played in outcomes.items()}
-    normalised = _normalised(returns)
-    scores = [normalised[way] for way in ("random", PUBLISHED)] if normalised else []
+    outcomes = play_all(env, world, ways, play_config(lab), _shelves(lab, folder), lab.progress)
+    returns = returns_of(outcomes)
+    shares = normalised(returns)
+    scores = [shares[way] for way in ("random", PUBLISHED)] if shares else []
     compared = f"{len(returns['random'])} episodes, {PUBLISHED} with k = 1"
     return ExperimentResult(
         "planning",
         lab.world,
-        tables=(_table(outcomes, normalised, lab.config.seed),),
-        charts=(_chart(outcomes, lab),),
+        tables=(_table(outcomes, shares, lab.config.seed),),
+        charts=(gathered(outcomes, play_config(lab)),),
         strips=(_strip(lab, world, env, ways, returns),),
         evidence=(Evidence("planning_acts", compared, *(tuple(map(float, s)) for s in scores)),) if scores else (),
-        notes=tuple(_notes(world, returns, normalised, lab.config.seed)),
+        notes=tuple(_notes(world, returns, shares, lab.config.seed)),
         seconds=time.perf_counter() - began,
     )
+
+
+def play_config(lab: Laboratory) -> PlayConfig:
+    """The laboratory's sizes of real episodes."""
+    config = lab.config
+    return PlayConfig(config.play_episodes, config.play_steps, config.random_start, config.seed)
+
+
+def _shelves(lab: Laboratory, folder: Path | None) -> Callable[[str], Shelf]:
+    """One file a way in the folder."""
+    if folder is None:
+        return lambda way: Unkept()
+    make_folder(folder)
+    settings = {
+        "world": lab.world,
+        "plan_steps": PLAN_STEPS,
+        "episodes in memory": list(lab.memory.ids),
+        "memory seed": lab.memory.seed,
+        "encoder": lab.encoder.fingerprint,
+    }
+    return lambda way: OutcomeFile(folder / f"{way}.json", play_config(lab), {"way": way, **settings})
 
 
 def _ways(lab: Laboratory, world: World) -> dict[str, MakePolicy]:
     """What makes the policy of an episode, by the way to act; yardsticks first."""
     space = lab.memory.info.action_space
     constant = elect(np.concatenate([episode.actions for episode in lab.memory.episodes]), space)
-
-    def own(factory: PolicyFactory) -> MakePolicy:
-        return lambda rng: factory(space, rng, 1.0)
 
     def replaying(rng: np.random.Generator) -> Policy:
         actions = _recorded(lab.memory, rng)
@@ -112,7 +142,7 @@ def _ways(lab: Laboratory, world: World) -> dict[str, MakePolicy]:
         model = WorldModel(lab.encoder, lab.memory, dynamics)
         return lambda rng: Voter(model, seeded(int(rng.integers(2**32))))
 
-    ways = {name: own(world.policies[name]) for name in ("random", "demonstrator") if name in world.policies}
+    ways = yardsticks(world, space)
     ways |= {"constant": lambda rng: lambda observation, info: constant, "replay": replaying}
     return ways | {name: voting(dynamics) for name, dynamics in strategies(lab.memory).items()}
 
@@ -123,15 +153,7 @@ def _recorded(memory: Memory, rng: np.random.Generator) -> Iterator[np.ndarray]:
         yield from memory.episodes[int(rng.integers(len(memory.episodes)))].actions
 
 
-def _normalised(returns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """(E,) returns as shares of the demonstrator's mean lead over random play; none where it does not lead."""
-    if "demonstrator" not in returns:
-        return {}
-    low, high = returns["random"].mean(), returns["demonstrator"].mean()
-    return {way: (values - low) / (high - low) for way, values in returns.items()} if high > low else {}
-
-
-def _table(outcomes: Mapping[str, Sequence[Outcome]], normalised: Mapping[str, np.ndarray], seed: int) -> ResultTable:
+def _table(outcomes: Mapping[str, Sequence[Outcome]], shares: Mapping[str, np.ndarray], seed: int) -> ResultTable:
     def cell(values: Sequence[float | None] | np.ndarray) -> Cell:
         known = np.array([np.nan if value is None else value for value in values], np.float64)
         return number(known, seed) if np.isfinite(known).any() else ""
@@ -141,7 +163,7 @@ def _table(outcomes: Mapping[str, Sequence[Outcome]], normalised: Mapping[str, n
         chosen_per_second = sum(o.steps for o in played) / max(sum(o.seconds for o in played), 1e-9)
         cells = (
             cell([o.gained for o in played]),
-            cell(normalised.get(way, ())),
+            cell(shares.get(way, ())),
             cell([o.steps for o in played]),
             f"{chosen_per_second:,.0f}",
             cell([o.unanimous for o in played]),
@@ -160,15 +182,6 @@ def _table(outcomes: Mapping[str, Sequence[Outcome]], normalised: Mapping[str, n
     )
 
 
-def _chart(outcomes: Mapping[str, Sequence[Outcome]], lab: Laboratory) -> Chart:
-    at = tuple(map(float, marks(lab.config.play_steps)))
-    curves = []
-    for way, played in outcomes.items():
-        sides = interval(np.array([o.cumulated for o in played], np.float64), lab.config.seed)
-        curves.append(Curve(way, at, *(tuple(map(float, side)) for side in sides)))
-    return Chart("reward gathered in the real world", "steps", "cumulated reward", tuple(curves))
-
-
 def _strip(
     lab: Laboratory,
     world: World,
@@ -183,7 +196,6 @@ def _strip(
     best = max(strategies(lab.memory), key=lambda way: float(returns[way].mean()))
     episode = int(np.argsort(returns[best], kind="stable")[len(returns[best]) // 2])
     voters: list[Voter] = []
-    frames: list[np.ndarray] = []
 
     def watched(rng: np.random.Generator) -> Policy:
         voter = ways[best](rng)
@@ -191,7 +203,7 @@ def _strip(
         voters.append(voter)
         return voter
 
-    play(env, world, best, watched, episode, lab.config, on_frame=lambda frame: frames.append(np.array(frame)))
+    frames = play(env, world, best, watched, episode, play_config(lab)).episode.observations
     plans = np.unique(np.linspace(0, len(voters[0].planned_at) - 1, SHOWN + 1).round().astype(int))[1:]
     # An episode that ends within its first plan shows that plan alone.
     plans = plans if len(plans) else np.array([0])
@@ -199,12 +211,12 @@ def _strip(
     rows: tuple[tuple[str, np.ndarray], ...] = ()
     if lab.memory.keep_frames:
         rows = ((f"{best}: nearest remembered", lab.memory.frames([voters[0].nearest[plan] for plan in plans])),)
-    truth = np.stack([frames[step] for step in steps])
+    truth = frames[steps]
     return Strip(f"real-{episode:05d}", 0, tuple(steps), frames[0], truth, rows)
 
 
 def _notes(
-    world: World, returns: Mapping[str, np.ndarray], normalised: Mapping[str, np.ndarray], seed: int
+    world: World, returns: Mapping[str, np.ndarray], shares: Mapping[str, np.ndarray], seed: int
 ) -> Iterator[str]:
     """What was found, in words."""
     voting = [way for way in returns if way not in YARDSTICKS]
@@ -219,7 +231,7 @@ def _notes(
             found["more" if low > 0 else "less" if high < 0 else "undecided"].append(way)
         said = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in found.items() if names)
         yield f"Return against {yardstick}, on the same starts: {said}."
-    if not normalised:
+    if not shares:
         yield "There is no demonstrator that does better than random play, so that returns cannot be normalised."
     if not world.repeatable:
         yield "This world runs by the clock, at least in part: the same actions do not give the same pictures again."
