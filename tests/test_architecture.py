@@ -40,6 +40,7 @@ PIPELINE = [
     "pictures",
     "world_model",
     "envs",
+    "plan",
     "recorded",
     "inspection",
     "baselines",

@@ -1,5 +1,6 @@
 """Imagination: one prediction after another over a batch of action sequences."""
 
+from collections.abc import Callable, Iterable
 from typing import Literal, Protocol, Self
 
 import torch
@@ -55,10 +56,14 @@ class Dynamics(Protocol):
         ...
 
 
+Choose = Callable[[Tensor], Tensor]
+"""From the latest moments (B, C, D), the latest first, to the features (B, A) of what is done next."""
+
+
 def imagine_latents(
     dynamics: Dynamics,
     history: History,
-    actions: Tensor,
+    actions: Tensor | Iterable[Tensor | Choose],
     mode: Mode | None,
     generator: torch.Generator,
     stop_at: float | None = None,
@@ -68,7 +73,7 @@ def imagine_latents(
     Args:
         dynamics: how.
         history: of B futures, up to where imagination starts.
-        actions: (B, T, A) action features.
+        actions: (B, T, A) action features; or for each step (B, A) of them, or what chooses them.
         mode: `requery` or `follow`; None takes the dynamics' own.
         generator: of all sampling.
         stop_at: support at which a future is given up; imagination ends before the step at which none is left,
@@ -82,20 +87,22 @@ def imagine_latents(
     """
     mode = mode or dynamics.usual_mode
     check_mode(mode)
-    if actions.shape[1] < 1:
-        raise MemworldError("horizon is 0: give at least one action")
     dream = dynamics.begin(history, mode)
     predictions: list[Prediction] = []
     searched: list[Tensor] = []
-    left = torch.ones(len(actions), dtype=torch.bool)
-    for asked in actions.unbind(1):
-        prediction, fresh = dream.step(asked, generator)
+    left = torch.ones(len(history.known), dtype=torch.bool)
+    recent = history.latents.mu.flip(1)
+    for asked in actions.unbind(1) if isinstance(actions, Tensor) else actions:
+        prediction, fresh = dream.step(asked if isinstance(asked, Tensor) else asked(recent), generator)
+        recent = torch.cat([prediction.latents.mu[:, None], recent], 1)
         if stop_at is not None:
             left &= known_support(prediction) < stop_at
             if predictions and not bool(left.any()):
                 break
         predictions.append(prediction)
         searched.append(fresh)
+    if not predictions:
+        raise MemworldError("horizon is 0: give at least one action")
     return predictions, torch.stack(searched, 1)
 
 

@@ -1,6 +1,7 @@
 """THE CORE: a world model whose dynamics is a search in memory."""
 
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from memworld.encoders import Encoder, open_encoder
 from memworld.engine import DynamicsSettings, Engine, IndexKind, ResolvedSettings
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents, at_mean, draw, seeded
-from memworld.imagine import Dynamics, Mode, imagine_latents
+from memworld.imagine import Choose, Dynamics, Mode, imagine_latents
 from memworld.learned import Shelf
 from memworld.lookup import Lookup
 from memworld.memory import Memory, Rows
@@ -201,21 +202,77 @@ class WorldModel:
         Raises:
             MemworldError: a horizon of 0, shapes that do not fit, actions outside the space.
         """
+        features = torch.from_numpy(sequence_features(actions, self.memory.info.action_space))
+        return self._imagine(
+            observations, list(features.unbind(1)), len(features), past, mode, seed, decode, stop_when_unsupported
+        )
+
+    def imagine_policy(
+        self,
+        observations: np.ndarray | Latents,
+        policy: Callable[[Tensor], np.ndarray],
+        steps: int,
+        *,
+        count: int | None = None,
+        past: Past | None = None,
+        mode: Mode | None = None,
+        seed: int = 0,
+        decode: bool | Decoding = True,
+    ) -> tuple[Rollout, np.ndarray]:
+        """Imagine what follows `observations` if a policy acts, which looks at what is imagined.
+
+        Args:
+            observations: as of `imagine`.
+            policy: from the latest moments (B, C, D), float32 latent means, the latest first, to B actions in the
+                stored form. C is the number of moments given, and one more after every step.
+            steps: to imagine.
+            count: B, if a single observation serves several futures; None takes one for each observation.
+            past: as of `imagine`.
+            mode: as of `imagine`.
+            seed: as of `imagine`.
+            decode: as of `imagine`.
+
+        Returns:
+            The futures, and the actions (B, T) or (B, T, A) that the policy took in them.
+
+        Raises:
+            MemworldError: as `imagine`, or an action of the policy outside the space.
+        """
+        taken: list[np.ndarray] = []
+
+        def choose(recent: Tensor) -> Tensor:
+            taken.append(as_actions(policy(recent), self.memory.info.action_space))
+            return self._features(taken[-1], batch=len(recent))
+
+        batch = count or (len(observations) if isinstance(observations, Latents) else len(self._frames(observations)))
+        rollout = self._imagine(observations, [choose] * steps, batch, past, mode, seed, decode, False)
+        return rollout, np.stack(taken, 1)
+
+    def _imagine(
+        self,
+        observations: np.ndarray | Latents,
+        actions: Sequence[Tensor | Choose],
+        count: int,
+        past: Past | None,
+        mode: Mode | None,
+        seed: int,
+        decode: bool | Decoding,
+        stop_when_unsupported: bool,
+    ) -> Rollout:
+        """Imagine `count` futures under what is done at each step, or as many as there are observations."""
         generator = seeded(seed)
         start = observations if isinstance(observations, Latents) else self.encode(observations, generator)
         self._check_state(start)
-        features = torch.from_numpy(sequence_features(actions, self.memory.info.action_space))
-        if len(start) != len(features) and 1 not in (len(start), len(features)):
+        if len(start) != count and 1 not in (len(start), count):
             raise MemworldError(
-                f"{len(start)} observations and {len(features)} action sequences: give one of either, or equal numbers"
+                f"{len(start)} observations and {count} action sequences: give one of either, or equal numbers"
             )
-        batch = max(len(start), len(features))
+        batch = max(len(start), count)
         history = self._history(start, past)
         same = torch.arange(batch).clamp(max=len(start) - 1)
-        dynamics = self.prepare()
-        features = features.expand(batch, -1, -1)
+        asked = [step.expand(batch, -1) if isinstance(step, Tensor) else step for step in actions]
         predictions, searched = imagine_latents(
-            dynamics, history[same], features, mode, generator, SUPPORTED if stop_when_unsupported else None
+            self.prepare(), history[same], asked, mode, generator, SUPPORTED if stop_when_unsupported else None
         )
         latents, columns = stack_predictions(predictions)
         squares = predictions[0].squares

@@ -39,6 +39,14 @@ class AnalogueConfig:
         if self.scales is not None and not self.scales:
             raise MemworldError("give at least one scale, or None for the usual ones")
 
+    @classmethod
+    def steering(cls) -> "AnalogueConfig":
+        """Analogues to act by: a few threads of the whole, found by what actions steer, that differ by what was done.
+
+        One scale alone, whose threads tell reward and termination, so that many futures cost little.
+        """
+        return cls(scales=(Scale(0, 0, 128, (10,), places=0.2, changes=0.2, steering=0.5),), agreement=1.6)
+
     def resolved(self, space: ActionSpace) -> "AnalogueConfig":
         """Itself: nothing in it depends on the actions."""
         return self

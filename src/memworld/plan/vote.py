@@ -1,5 +1,6 @@
 """The published way to act: moments like the present one vote with what their own episodes did next."""
 
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,19 +55,24 @@ def vote(threads: Sequence[np.ndarray], space: ActionSpace) -> Vote:
     )
 
 
-def elect(actions: np.ndarray, space: ActionSpace) -> np.ndarray:
-    """The one action, () or (A,), that the actions (K,) or (K, A), the nearest row's first, vote for."""
+def elect(actions: np.ndarray, space: ActionSpace, weights: np.ndarray | None = None) -> np.ndarray:
+    """The one action, () or (A,), that the actions (K,) or (K, A), the nearest row's first, vote for.
+
+    Each has the vote that `weights` (K,), which sum to 1, give it; without, all have the same.
+    """
     columns = actions.reshape(len(actions), -1)
+    shares = np.full(len(actions), 1 / len(actions)) if weights is None else weights
     elected = np.empty(columns.shape[1], columns.dtype)
     for part in action_parts(space):
         whole = not np.issubdtype(part.space.dtype, np.floating)
         for at in range(part.columns.start, part.columns.stop):
             if part.discrete:
-                values, first, counts = np.unique(columns[:, at], return_index=True, return_counts=True)
-                # The stable choice among the most voted: the one that a nearer row made.
-                elected[at] = values[np.lexsort((first, -counts))[0]]
+                values, first, same = np.unique(columns[:, at], return_index=True, return_inverse=True)
+                # Rounded, as equal votes must stay equal: of these the choice wins that a nearer row made.
+                votes = np.bincount(same, shares).round(9)
+                elected[at] = values[np.lexsort((first, -votes))[0]]
             else:
-                mean = columns[:, at].mean(dtype=np.float64)
+                mean = shares @ columns[:, at].astype(np.float64)
                 elected[at] = np.round(mean) if whole else mean
     return elected.reshape(actions.shape[1:])
 
@@ -79,6 +85,7 @@ class Voter:
         unanimous: of every step played on which several threads voted, whether they took one action.
         nearest: nearest row of every plan.
         planned_at: step of every plan.
+        decision_seconds: of every plan.
     """
 
     def __init__(self, world: WorldModel, generator: torch.Generator) -> None:
@@ -98,11 +105,14 @@ class Voter:
         self.unanimous: list[bool] = []
         self.nearest: list[int] = []
         self.planned_at: list[int] = []
+        self.decision_seconds: list[float] = []
 
     def __call__(self, observation: np.ndarray, info: Mapping[str, Any]) -> np.ndarray:
         """The action to take, in the stored form."""
         if not self._plan:
+            began = time.perf_counter()
             decided = self._decide(observation)
+            self.decision_seconds.append(time.perf_counter() - began)
             self._plan.extend(zip(decided.actions, decided.voters.tolist(), decided.unanimous.tolist(), strict=True))
         action, voters, unanimous = self._plan.popleft()
         if voters > 1:

@@ -1,0 +1,79 @@
+"""What is wanted of a future: that it gathers reward, or that it comes to look like a picture."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from memworld.gaussian import Latents
+from memworld.plan.value import EpisodicValue
+from memworld.rollout import Imagined, Rollout
+
+
+class Objective(Protocol):
+    """Says how good imagined futures are."""
+
+    @property
+    def unit(self) -> float:
+        """By how much scores differ that really differ."""
+        ...
+
+    def score(self, futures: Imagined) -> Tensor:
+        """(B,) float64, higher is better."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Return:
+    """Discounted reward, up to a likely termination, and the value of where a future ends.
+
+    Attributes:
+        discount: of a step.
+        unit: see `Objective`.
+        value: of the end; None counts nothing beyond the horizon.
+        pessimism: taken off each step's reward, times how badly memory knows the step (`Rollout.support`, 0 to 1), in
+            units of `unit`.
+    """
+
+    discount: float
+    unit: float
+    value: EpisodicValue | None = None
+    pessimism: float = 0.0
+
+    def score(self, futures: Imagined) -> Tensor:
+        """(B,) float64."""
+        alive = (1 - futures.termination.double()).cumprod(1)
+        # The step that ends an episode still gives its reward.
+        reached = torch.cat([torch.ones_like(alive[:, :1]), alive[:, :-1]], 1)
+        gains = futures.rewards.double()
+        if self.pessimism and isinstance(futures, Rollout):
+            gains = gains - self.pessimism * self.unit * futures.support.nan_to_num(nan=0.0)
+        steps = torch.arange(gains.shape[1], dtype=torch.float64)
+        total: Tensor = (reached * gains * self.discount**steps).sum(1)
+        if self.value is not None and isinstance(futures, Rollout):
+            total = total + alive[:, -1] * self.discount ** gains.shape[1] * self.value.at_end(futures)
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class Goal:
+    """How near a future comes to a picture, at the step at which it is nearest.
+
+    Attributes:
+        picture: (1, D) the encoded picture.
+        unit: typical difference between recorded moments, see `Objective`.
+    """
+
+    picture: Latents
+    unit: float
+
+    def score(self, futures: Imagined) -> Tensor:
+        """(B,) float64: the root mean squared difference of the means, negative."""
+        apart = (futures.latents.mu.double() - self.picture.mu.double()[:, None]).square().mean(2).sqrt()
+        return -apart.amin(1)
+
+
+def goal_unit(means: Tensor) -> float:
+    """The standard deviation of a memory's latent means (N, D), over all their numbers."""
+    return float(means.double().var(0, correction=0).mean().sqrt().clamp(min=1e-9))

@@ -1,0 +1,159 @@
+"""A planner at work: see, plan, act, and plan again."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memworld.actions import stored_dtype, stored_shape
+from memworld.errors import MemworldError
+from memworld.plan.behaviour import CONTEXT, Behaviour
+from memworld.plan.config import PlanConfig
+from memworld.plan.objective import Goal, Objective, Return, goal_unit
+from memworld.plan.problem import Planner, Problem
+from memworld.plan.sequences import held_actions
+from memworld.plan.value import EpisodicValue
+from memworld.rollout import Imagined, Past, Rollout
+from memworld.world_model import WorldModel
+
+
+class Mind:
+    """What planning in one world needs and every decision shares: made once, and again when memory changes."""
+
+    def __init__(self, world: WorldModel, config: PlanConfig, goal: np.ndarray | None = None) -> None:
+        """Prepare.
+
+        Args:
+            world: to imagine with.
+            config: how to plan.
+            goal: uint8 (H, W, C) the picture to come to look like; of the objective `goal` alone.
+
+        Raises:
+            MemworldError: a memory without rows or rewards, a goal where none is asked for, or none where one is.
+        """
+        if world.memory.steps == 0:
+            raise MemworldError("the memory is empty: remember episodes before planning with it")
+        self.world, self.config, self._goal = world, config, goal
+        self.space = world.memory.info.action_space
+        self.objective = self._objective()
+        self.behaviour = (
+            Behaviour(world.memory.rows, self.space, config.best) if config.proposals == "behaviour" else None
+        )
+        self.context = max(CONTEXT, world.prepare().context)
+
+    def _objective(self) -> Objective:
+        config, rows = self.config, self.world.memory.rows
+        if config.objective == "goal":
+            if self._goal is None:
+                raise MemworldError("the objective is a goal: give its picture")
+            return Goal(self.world.encode(self._goal, torch.Generator().manual_seed(0)), goal_unit(rows.latents.mu))
+        if self._goal is not None:
+            raise MemworldError("a goal picture was given for another objective: use the objective goal")
+        value = EpisodicValue(rows, config.discount)
+        return Return(config.discount, value.spread, value if config.value else None, config.pessimism)
+
+    def propose(
+        self, frame: np.ndarray, past: Past, before: np.ndarray, count: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, Rollout | None]:
+        """Sequences worth a thought, (N, T) or (N, T, A), and their futures if they have been imagined on the way."""
+        horizon = self.config.horizon
+        even = held_actions(self.space, count, horizon, rng)
+        if len(before):  # the last plan, with its last action held on
+            rest = np.concatenate([before, np.repeat(before[-1:], horizon - len(before), 0)])[:horizon]
+            even[0] = rest
+        if self.behaviour is None:
+            return even, None
+        behaviour = self.behaviour
+        given = round(self.config.explore * count) if len(before) == 0 else max(1, round(self.config.explore * count))
+        step = iter(range(horizon))
+
+        def act(recent: Tensor) -> np.ndarray:
+            chosen = behaviour.draw(recent, rng)
+            chosen[:given] = even[:given, next(step)]
+            return chosen
+
+        futures, actions = self.world.imagine_policy(frame, act, horizon, count=count, past=past, decode=False)
+        return actions, futures
+
+    def imagine(self, frame: np.ndarray, past: Past, actions: np.ndarray) -> Rollout:
+        """What would come of sequences of actions."""
+        return self.world.imagine(frame, actions, past=past, decode=False)
+
+
+class PlanningPolicy:
+    """Acts for one episode.
+
+    Attributes:
+        support: of every decision, how badly memory knew the first steps of what was chosen; 0 well, 1 not at all.
+        decision_seconds: of every decision.
+    """
+
+    def __init__(self, mind: Mind, planner: Planner, rng: np.random.Generator) -> None:
+        """Begin an episode."""
+        self._mind, self._planner, self._rng = mind, planner, rng
+        self._seen: deque[np.ndarray] = deque(maxlen=mind.context)
+        self._done: deque[np.ndarray] = deque(maxlen=mind.context - 1)
+        self._plan = np.empty((0, *stored_shape(mind.space)), stored_dtype(mind.space))
+        self._left = 0
+        self.support: list[float] = []
+        self.decision_seconds: list[float] = []
+
+    def __call__(self, observation: np.ndarray, info: Mapping[str, Any]) -> np.ndarray:
+        """The action to take, in the stored form."""
+        self._seen.append(np.array(observation))
+        if self._left == 0:
+            began = time.perf_counter()
+            self._decide()
+            self.decision_seconds.append(time.perf_counter() - began)
+        action: np.ndarray = np.asarray(self._plan[0])
+        self._plan = self._plan[1:]
+        self._left -= 1
+        self._done.append(action)
+        return action
+
+    def _decide(self) -> None:
+        """See, propose, imagine, choose."""
+        mind, config = self._mind, self._mind.config
+        frame, past = self._seen[-1], self._past()
+        imagined: dict[int, Imagined] = {}
+
+        def propose(count: int, rng: np.random.Generator) -> np.ndarray:
+            actions, futures = mind.propose(frame, past, self._plan, count, rng)
+            if futures is not None:  # not to be imagined twice
+                imagined[id(actions)] = futures
+            kept.append(actions)
+            return actions
+
+        def score(actions: np.ndarray) -> Tensor:
+            futures = imagined.get(id(actions))
+            if futures is None:
+                futures = mind.imagine(frame, past, actions)
+            if isinstance(futures, Rollout):
+                supports.append(float(futures.support[:, : config.commit].mean(1).median()))
+            return mind.objective.score(futures)
+
+        kept: list[np.ndarray] = []  # so that what stands under an id stays what it was
+        supports: list[float] = []
+        problem = Problem(mind.space, config.horizon, propose, score, mind.objective.unit, self._plan)
+        decision = self._planner.plan(problem, self._rng)
+        self._plan, self._left = decision.actions, config.commit
+        self.support.append(supports[-1] if supports else float("nan"))
+
+    def _past(self) -> Past:
+        """The moments before the present, as far as they were seen."""
+        frames, actions = list(self._seen)[:-1], list(self._done)
+        shape = (1, len(frames), *self._seen[-1].shape)
+        stored = np.array(actions[len(actions) - len(frames) :], stored_dtype(self._mind.space))
+        return Past(
+            np.array(frames, np.uint8).reshape(shape),
+            stored.reshape(1, len(frames), *stored_shape(self._mind.space)),
+            np.ones((1, len(frames)), bool),
+        )
+
+
+PolicyMaker = Callable[[np.random.Generator], Callable[[np.ndarray, Mapping[str, Any]], Any]]
+"""Makes the policy of one episode."""
