@@ -19,11 +19,11 @@ from memworld.evaluate.experiments.config import StudyConfig
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.planning import play_config, run, run_in, strategies
 from memworld.evaluate.experiments.result import ExperimentResult, Number, read_result, write_result
-from memworld.evaluate.experiments.voting import PLAN_STEPS, Voter, recorded_next, vote
 from memworld.evaluate.playing import RECORDED_SEEDS, marks, play
 from memworld.formats import open_dataset
 from memworld.gaussian import seeded
 from memworld.memory import Memory
+from memworld.plan.vote import PLAN_STEPS, Voter, recorded_next, vote
 from memworld.storage import read_json
 from memworld.world_model import WorldModel
 from memworld.worlds import World

@@ -20,7 +20,6 @@ from memworld.errors import MemworldError
 from memworld.evaluate.experiments.laboratory import Laboratory
 from memworld.evaluate.experiments.measuring import number
 from memworld.evaluate.experiments.result import Cell, Evidence, ExperimentResult, ResultTable, Row
-from memworld.evaluate.experiments.voting import PLAN_STEPS, Voter, elect
 from memworld.evaluate.playing import (
     MakePolicy,
     Outcome,
@@ -36,6 +35,7 @@ from memworld.evaluate.results import Strip, interval
 from memworld.evaluate.returns import gathered, normalised, returns_of
 from memworld.gaussian import seeded
 from memworld.memory import Memory
+from memworld.plan.vote import PLAN_STEPS, Voter, elect
 from memworld.storage import make_folder
 from memworld.world_model import WorldModel
 from memworld.worlds import World, open_world
