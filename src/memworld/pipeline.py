@@ -28,7 +28,7 @@ from memworld.record import record
 from memworld.recorded import check_same_world
 from memworld.remember import remember
 from memworld.report import write_report
-from memworld.storage import KIND_KEY, OnExisting, prepare_folder, read_json, to_json, write_json
+from memworld.storage import OnExisting, begin_run, read_json, to_json, write_json
 from memworld.world_model import WorldModel
 from memworld.worlds import open_world
 
@@ -240,19 +240,7 @@ def _begin(
     """
     dynamics = {name: to_json(config.resolved(space)) for name, config in evaluation.dynamics.items()}
     spelt_out = {**to_json(evaluation), "dynamics": dynamics}
-    wanted = {KIND_KEY: kind, **to_json(settings), "evaluation": spelt_out}
-    prepare_folder(output, on_existing, "config.json", kind)
-    path = output / "config.json"
-    if not path.exists():
-        write_json(path, wanted)
-        return
-    stored = read_json(path, kind)
-    if stored != wanted:
-        changed = [k for k in wanted if stored.get(k) != wanted[k]]
-        raise MemworldError(
-            f"{output} was begun with other settings (they differ in {', '.join(changed) or 'what is there'}): "
-            "give the same, name another folder, or overwrite it"
-        )
+    begin_run(output, kind, {**to_json(settings), "evaluation": spelt_out}, on_existing)
 
 
 @contextmanager

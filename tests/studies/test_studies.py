@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from memworld.cli import app
-from memworld.evaluate.experiments import horizon, playing
+from memworld.evaluate import playing
+from memworld.evaluate.experiments import horizon
 from memworld.evaluate.experiments.config import StudyConfig
 from memworld.evaluate.experiments.result import ExperimentResult
 from memworld.evaluate.results import KINDS, read_metrics

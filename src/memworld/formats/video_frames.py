@@ -23,7 +23,9 @@ _MOST_PIXELS = 8192
 _CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,ogg,gif"
 _OPEN_OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
 # Lossless, in RGB and in every size; the same frames give the same bytes only if no threads race.
-_ENCODER, _ENCODER_OPTIONS = "libx264rgb", {"qp": "0", "preset": "veryfast"}
+_LOSSLESS = ("libx264rgb", {"qp": "0", "preset": "veryfast"})
+# With half of the colours' resolution, which every player knows.
+_WATCHED = ("libx264", {"crf": "16", "preset": "veryfast"})
 
 
 def import_av() -> Any:
@@ -147,8 +149,8 @@ def gather_frames(frames: Iterable[np.ndarray], size: tuple[int, int] | None = N
     return array
 
 
-def write_frames(path: Path, frames: Iterable[np.ndarray], fps: int) -> int:
-    """Write frames as a lossless H.264 video in an MP4 file, atomically.
+def write_frames(path: Path, frames: Iterable[np.ndarray], fps: int, *, lossless: bool = True) -> int:
+    """Write frames as an H.264 video in an MP4 file, atomically.
 
     The same frames and the same version of PyAV give the same bytes.
 
@@ -156,6 +158,8 @@ def write_frames(path: Path, frames: Iterable[np.ndarray], fps: int) -> int:
         path: the video, which is replaced if it is there.
         frames: uint8 (H, W, C) all of one shape, C of 1 or 3; grey ones become RGB of equal channels.
         fps: frames a second, at least 1.
+        lossless: whether `read_frames` must give the same frames back; else the video is one that browsers and
+            other players show, and H and W must be even.
 
     Returns:
         How many there were.
@@ -172,7 +176,7 @@ def write_frames(path: Path, frames: Iterable[np.ndarray], fps: int) -> int:
     def write(temporary: Path) -> None:
         nonlocal written
         try:
-            written = _encode(av, path, temporary, frames, fps)
+            written = _encode(av, path, temporary, frames, fps, lossless)
         except av.FFmpegError as error:
             # As an error of the disk, which most are; `write_atomic` finds the words.
             raise OSError(error.errno, one_line(error.strerror)) from error
@@ -181,7 +185,7 @@ def write_frames(path: Path, frames: Iterable[np.ndarray], fps: int) -> int:
     return written
 
 
-def _encode(av: Any, path: Path, temporary: Path, frames: Iterable[np.ndarray], fps: int) -> int:
+def _encode(av: Any, path: Path, temporary: Path, frames: Iterable[np.ndarray], fps: int, lossless: bool) -> int:
     """Encode `frames` into the file `temporary`, which is to become `path`."""
     shape: tuple[int, ...] | None = None
     number = 0
@@ -199,8 +203,10 @@ def _encode(av: Any, path: Path, temporary: Path, frames: Iterable[np.ndarray], 
                         f"frames of shape {shape} cannot go into {path}: they must be (H, W, C) of at most "
                         f"{_MOST_PIXELS} pixels a side, C of 1 or 3"
                     )
-                stream = container.add_stream(_ENCODER, rate=fps, options=_ENCODER_OPTIONS)
-                stream.height, stream.width, stream.pix_fmt = shape[0], shape[1], "rgb24"
+                encoder, options = _LOSSLESS if lossless else _WATCHED
+                stream = container.add_stream(encoder, rate=fps, options=options)
+                stream.height, stream.width = shape[:2]
+                stream.pix_fmt = "rgb24" if lossless else "yuv420p"
                 stream.codec_context.thread_count = 1
             if frame.shape != shape or frame.dtype != np.uint8:
                 raise MemworldError(

@@ -4,9 +4,9 @@ import io
 import math
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib import colormaps
@@ -34,6 +34,32 @@ _PNG_COLOURS = 256
 
 BANDS = 8
 """Most lines of a small picture that have their intervals drawn: those of more lie over each other."""
+
+
+@dataclass(frozen=True)
+class ChartView:
+    """A chart as the page shows it; `svg` is "" if it has no point, `cut` names what a log axis has no place for."""
+
+    title: str
+    svg: str
+    cut: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ChartGroup:
+    """Charts that share their labels, and so their legend."""
+
+    labels: tuple[str, ...]
+    charts: tuple[ChartView, ...]
+
+
+def chart_groups(charts: Sequence[Chart], looks: Mapping[str, Look], prefix: str) -> tuple[ChartGroup, ...]:
+    """Charts as a page shows them, those of the same labels together; `prefix` and a number begin the SVGs' ids."""
+    groups: dict[tuple[str, ...], list[ChartView]] = {}
+    for i, chart in enumerate(charts):
+        view = ChartView(chart.title, chart_svg(chart, looks, f"{prefix}-{i}"), shown(chart)[1])
+        groups.setdefault(tuple(dict.fromkeys(curve.label for curve in chart.curves)), []).append(view)
+    return tuple(ChartGroup(labels, tuple(views)) for labels, views in groups.items())
 
 
 def shown(chart: Chart) -> tuple[Chart, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from memworld.evaluate.experiments import claims
 from memworld.evaluate.experiments.claims import Verdicts
 from memworld.evaluate.experiments.result import ExperimentResult, Number, ResultTable, Row
 from memworld.evaluate.results import KINDS
-from memworld.report.charts import chart_png, chart_svg, heatmap_svg, short, shown
+from memworld.report.charts import ChartGroup, chart_groups, chart_png, heatmap_svg, short
 from memworld.report.environment import environment
 from memworld.report.pictures import Look, looks_of
 from memworld.report.result_tables import TableView, curves_over_worlds, table_view
@@ -43,23 +43,6 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class _ChartView:
-    """A chart as the page shows it; `svg` is "" if it has no point, `cut` names what a log axis has no place for."""
-
-    title: str
-    svg: str
-    cut: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _ChartGroup:
-    """Charts that share their labels, and so their legend."""
-
-    labels: tuple[str, ...]
-    charts: tuple[_ChartView, ...]
-
-
-@dataclass(frozen=True)
 class _HeatmapView:
     """A heatmap; `names` are its full labels where the picture shortens some."""
 
@@ -78,7 +61,7 @@ class _Part:
     gaps: tuple[str, ...]
     result: ExperimentResult | None = None
     tables: tuple[TableView, ...] = ()
-    chart_groups: tuple[_ChartGroup, ...] = ()
+    chart_groups: tuple[ChartGroup, ...] = ()
     heatmaps: tuple[_HeatmapView, ...] = ()
 
 
@@ -235,16 +218,12 @@ def _section(
 
 def _part(id: str, result: ExperimentResult, command: str, gaps: tuple[str, ...], looks: Mapping[str, Look]) -> _Part:
     """One experiment in one world, drawn."""
-    groups: dict[tuple[str, ...], list[_ChartView]] = {}
-    for i, chart in enumerate(result.charts):
-        view = _ChartView(chart.title, chart_svg(chart, looks, f"{id}-chart-{i}"), shown(chart)[1])
-        groups.setdefault(tuple(dict.fromkeys(curve.label for curve in chart.curves)), []).append(view)
     heatmaps = tuple(
         _HeatmapView(h.title, heatmap_svg(h, f"{id}-map-{i}"), h.labels if any(short(n) != n for n in h.labels) else ())
         for i, h in enumerate(result.heatmaps)
     )
-    chart_groups = tuple(_ChartGroup(labels, tuple(charts)) for labels, charts in groups.items())
-    return _Part(id, result.world, command, gaps, result, tuple(map(table_view, result.tables)), chart_groups, heatmaps)
+    groups = chart_groups(result.charts, looks, f"{id}-chart")
+    return _Part(id, result.world, command, gaps, result, tuple(map(table_view, result.tables)), groups, heatmaps)
 
 
 def _all_gaps(gaps: Sequence[Gap], sections: Sequence[_Section]) -> list[Gap]:

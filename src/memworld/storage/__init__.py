@@ -19,6 +19,7 @@ from memworld.storage.files import (
 from memworld.storage.folders import (
     KIND_KEY,
     OnExisting,
+    begin_run,
     check_no_links,
     locked,
     make_folder,
@@ -29,6 +30,7 @@ from memworld.storage.folders import (
 __all__ = [
     "KIND_KEY",
     "OnExisting",
+    "begin_run",
     "check_file",
     "check_name",
     "check_no_links",

@@ -4,13 +4,13 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from memworld.errors import MemworldError
-from memworld.storage.files import TEMPORARY, delete, sync_folder
+from memworld.storage.files import TEMPORARY, delete, read_json, sync_folder, write_json
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +56,31 @@ def prepare_folder(path: Path, on_existing: OnExisting, marker: str, kind: str |
             pass
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def begin_run(path: Path, kind: str, settings: Mapping[str, Any], on_existing: OnExisting) -> None:
+    """Make the folder of a run and write its `config.json`, or check that it was begun with the same settings.
+
+    Args:
+        path: the folder.
+        kind: of the run; `config.json` says it.
+        settings: all that it depends on, in plain JSON values.
+        on_existing: see `prepare_folder`.
+
+    Raises:
+        MemworldError: the folder cannot be used, or was begun with other settings.
+    """
+    wanted = {KIND_KEY: kind, **settings}
+    prepare_folder(path, on_existing, "config.json", kind)
+    config = path / "config.json"
+    if not config.exists():
+        write_json(config, wanted)
+    elif (stored := read_json(config, kind)) != wanted:
+        changed = [name for name in wanted if stored.get(name) != wanted[name]]
+        raise MemworldError(
+            f"{path} was begun with other settings (they differ in {', '.join(changed) or 'what is there'}): give "
+            "the same, name another folder, or use --overwrite"
+        )
 
 
 @contextmanager

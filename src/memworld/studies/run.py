@@ -17,11 +17,10 @@ from memworld.report.study import Gap, claims_markdown, figures, write_claims, w
 from memworld.storage import (
     KIND_KEY,
     OnExisting,
+    begin_run,
     delete,
     locked,
     make_folder,
-    prepare_folder,
-    read_json,
     to_json,
     write_bytes,
     write_json,
@@ -93,8 +92,7 @@ def run_study(
     for name in worlds:
         lookup(missing, name, "world")
     with locked(output):
-        prepare_folder(output, on_existing, "config.json", study.name)
-        _begin(study, output, config)
+        begin_run(output, study.name, to_json(config), on_existing)
         run = _Run(study, output, config, size, progress)
         for world in worlds or study.worlds:
             if missing[world]:
@@ -115,19 +113,6 @@ def write_digest(run: StudyRun, folder: str | Path) -> None:
     make_folder(folder)
     write_bytes(folder / "claims.md", claims_markdown(run.verdicts).encode())
     figures(run.results, folder, wanted=run.study.figures)
-
-
-def _begin(study: Study, output: Path, config: StudyConfig) -> None:
-    """Write `config.json`, or check that the folder was begun with the same settings."""
-    path, wanted = output / "config.json", {KIND_KEY: study.name, **to_json(config)}
-    if not path.exists():
-        write_json(path, wanted)
-    elif (stored := read_json(path, study.name)) != wanted:
-        changed = [name for name in wanted if stored.get(name) != wanted[name]]
-        raise MemworldError(
-            f"{output} was begun with other settings (they differ in {', '.join(changed) or 'what is there'}): give "
-            "the same, name another folder, or use --overwrite"
-        )
 
 
 class _Run:
