@@ -41,17 +41,18 @@ class CEM:
         """Take the best sequence of all iterations."""
         count = self.candidates // self.iterations
         even = Spread.even(problem.space, problem.horizon)
-        actions, considered = problem.propose(count, rng), 0
+        actions, considered = problem.propose(count, rng).actions, 0
         best, highest = actions[0], -np.inf
-        while True:
+        for iteration in range(1, self.iterations + 1):
             scores = problem.score(actions).numpy()
             considered += len(actions)
             order = np.argsort(-scores, kind="stable")
             if scores[order[0]] > highest:
                 best, highest = actions[order[0]], float(scores[order[0]])
-            if considered + count > self.iterations * count:
-                return Decision(best, highest, considered)
-            elite = actions[order[: max(1, round(self.elites * count))]]
+            if iteration == self.iterations:
+                break
+            elite = actions[order[: max(1, round(self.elites * len(actions)))]]
             alike = Spread.fitted(elite, problem.space).mixed(even, self.wander)
             # The best goes on unchanged, so that an iteration never loses it.
             actions = np.concatenate([elite[:1], alike.draw(count - 1, rng)])
+        return Decision(best, highest, considered)

@@ -1,13 +1,15 @@
 """The settings of a planner."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from memworld.errors import MemworldError
 from memworld.plan.value import check_discount
 
 ObjectiveKind = Literal["return", "goal"]
-ProposalKind = Literal["behaviour", "even"]
+ProposalKind = Literal["memory", "behaviour", "even"]
+
+PROPOSALS: tuple[ProposalKind, ...] = get_args(ProposalKind)
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,8 @@ class PlanConfig:
         discount: of a step's reward.
         value: whether to count what memory says that the end of a future is worth.
         pessimism: what is taken off for steps that memory does not know, see `objective.Return`.
-        proposals: where sequences come from: `behaviour`, what the best episodes' agents might do, or `even`, all
-            actions alike.
+        proposals: where sequences come from: `memory`, what was done next in moments like the present;
+            `behaviour`, what the best episodes' agents might do; or `even`, all actions alike.
         best: share of the episodes, of the highest return, that `behaviour` learns from.
         explore: share of the proposals that are drawn evenly even so.
         temperature: of `mppi`.
@@ -38,15 +40,15 @@ class PlanConfig:
     horizon: int = 20
     candidates: int = 256
     iterations: int | None = None
-    commit: int = 3
+    commit: int = 5
     objective: ObjectiveKind = "return"
     discount: float = 0.98
     value: bool = True
     pessimism: float = 0.0
-    proposals: ProposalKind = "behaviour"
+    proposals: ProposalKind = "memory"
     best: float = 0.3
-    explore: float = 0.1
-    temperature: float = 0.1
+    explore: float = 0.0
+    temperature: float = 0.3
 
     def __post_init__(self) -> None:
         for name in ("horizon", "candidates", "commit"):
@@ -58,8 +60,8 @@ class PlanConfig:
             raise MemworldError(f"commit is {self.commit}, more than the {self.horizon} steps of a plan: lower it")
         if self.objective not in ("return", "goal"):
             raise MemworldError(f"unknown objective {self.objective!r}: use return or goal")
-        if self.proposals not in ("behaviour", "even"):
-            raise MemworldError(f"unknown proposals {self.proposals!r}: use behaviour or even")
+        if self.proposals not in PROPOSALS:
+            raise MemworldError(f"unknown proposals {self.proposals!r}: use {', '.join(PROPOSALS)}")
         for name in ("best", "explore"):
             if not 0 <= getattr(self, name) <= 1:
                 raise MemworldError(f"{name} is a share, from 0 to 1, got {getattr(self, name)}")

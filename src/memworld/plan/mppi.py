@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memworld.actions import action_parts
 from memworld.errors import MemworldError
 from memworld.plan.problem import Decision, Problem
-from memworld.plan.sequences import Spread, stored
+from memworld.plan.recall import Proposals
+from memworld.plan.sequences import Spread
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,21 @@ class MPPI:
             raise MemworldError(f"temperature must be above 0 and finite, got {self.temperature}")
 
     def plan(self, problem: Problem, rng: np.random.Generator) -> Decision:
-        """Choices are those of one sequence, drawn by what each counts; numbers are the weighted mean of all."""
+        """Every step is what sequences vote for, each by its chances and its score; of numbers it is the mean."""
         count = max(1, self.candidates // self.iterations)
-        actions = problem.propose(count, rng)
-        scores, weights = self._weigh(problem, actions)
+        proposed = problem.propose(count, rng)
+        scores, weights = self._weigh(problem, proposed)
+        considered = len(proposed.actions)
         for _ in range(self.iterations - 1):
-            actions = Spread.fitted(actions, problem.space, weights).draw(count, rng)
-            scores, weights = self._weigh(problem, actions)
-        drawn = int(rng.choice(len(actions), p=weights))
-        columns = actions[drawn].reshape(problem.horizon, -1).astype(np.float64)
-        mean = np.einsum("n,nta->ta", weights, actions.reshape(len(actions), problem.horizon, -1))
-        for part in action_parts(problem.space):
-            if not part.discrete:
-                columns[:, part.columns] = mean[:, part.columns]
-        return Decision(stored(columns, problem.space), float(scores[drawn]), self.iterations * count)
+            proposed = Proposals.alike(Spread.fitted(proposed.actions, problem.space, weights).draw(count, rng))
+            scores, weights = self._weigh(problem, proposed)
+            considered += count
+        elected = Spread.fitted(proposed.actions, problem.space, weights).likeliest()
+        return Decision(elected, float(weights @ scores), considered)
 
-    def _weigh(self, problem: Problem, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _weigh(self, problem: Problem, proposed: Proposals) -> tuple[np.ndarray, np.ndarray]:
         """The scores (N,) of sequences, and what each counts, which sums to 1."""
-        scores = problem.score(actions).numpy()
-        weights = np.exp((scores - scores.max()) / (self.temperature * max(problem.unit, 1e-12)))
+        scores = problem.score(proposed.actions).numpy()
+        logarithms = np.log(proposed.chances + 1e-300) + scores / (self.temperature * max(problem.unit, 1e-12))
+        weights = np.exp(logarithms - logarithms.max())
         return scores, weights / weights.sum()

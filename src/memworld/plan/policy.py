@@ -1,5 +1,6 @@
 """A planner at work: see, plan, act, and plan again."""
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from memworld.plan.behaviour import CONTEXT, Behaviour
 from memworld.plan.config import PlanConfig
 from memworld.plan.objective import Goal, Objective, Return, goal_unit
 from memworld.plan.problem import Planner, Problem
+from memworld.plan.recall import Proposals, Recall
 from memworld.plan.sequences import held_actions
 from memworld.plan.value import EpisodicValue
 from memworld.rollout import Imagined, Past, Rollout
@@ -40,9 +42,9 @@ class Mind:
         self.world, self.config, self._goal = world, config, goal
         self.space = world.memory.info.action_space
         self.objective = self._objective()
-        self.behaviour = (
-            Behaviour(world.memory.rows, self.space, config.best) if config.proposals == "behaviour" else None
-        )
+        rows = world.memory.rows
+        self._behaviour = Behaviour(rows, self.space, config.best) if config.proposals == "behaviour" else None
+        self._recall = Recall(world, config.candidates) if config.proposals == "memory" else None
         self.context = max(CONTEXT, world.prepare().context)
 
     def _objective(self) -> Objective:
@@ -58,25 +60,41 @@ class Mind:
 
     def propose(
         self, frame: np.ndarray, past: Past, before: np.ndarray, count: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, Rollout | None]:
-        """Sequences worth a thought, (N, T) or (N, T, A), and their futures if they have been imagined on the way."""
-        horizon = self.config.horizon
+    ) -> tuple[Proposals, Rollout | None]:
+        """Sequences worth a thought, and their futures if they have been imagined on the way.
+
+        A share of them is drawn evenly, the first of these being what is left of the last plan.
+        """
+        horizon, share = self.config.horizon, self.config.explore
+        given = round(share * count) if self.config.proposals != "even" else count
         even = held_actions(self.space, count, horizon, rng)
-        if len(before):  # the last plan, with its last action held on
-            rest = np.concatenate([before, np.repeat(before[-1:], horizon - len(before), 0)])[:horizon]
-            even[0] = rest
-        if self.behaviour is None:
-            return even, None
-        behaviour = self.behaviour
-        given = round(self.config.explore * count) if len(before) == 0 else max(1, round(self.config.explore * count))
-        step = iter(range(horizon))
+        if len(before):
+            even[0] = np.concatenate([before, np.repeat(before[-1:], horizon - len(before), 0)])[:horizon]
+        if self._behaviour is not None:
+            actions, futures = self._act(frame, past, even[:given], count, rng)
+            return Proposals.alike(actions), futures
+        if self._recall is None or given == count:
+            return Proposals.alike(even), None
+        recalled = self._recall.continuations(frame, horizon)
+        told = recalled.chances[: count - given]
+        chances = np.concatenate([(1 - share) * told / told.sum(), np.full(given, share / max(given, 1))])
+        return Proposals(np.concatenate([recalled.actions[: len(told)], even[:given]]), chances / chances.sum()), None
+
+    def _act(
+        self, frame: np.ndarray, past: Past, given: np.ndarray, count: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, Rollout]:
+        """What the behaviour does in imagination, but for the first futures, in which sequences are given."""
+        behaviour, step = self._behaviour, itertools.count()
+        assert behaviour is not None
 
         def act(recent: Tensor) -> np.ndarray:
-            chosen = behaviour.draw(recent, rng)
-            chosen[:given] = even[:given, next(step)]
+            chosen: np.ndarray = behaviour.draw(recent, rng)
+            chosen[: len(given)] = given[:, next(step)]
             return chosen
 
-        futures, actions = self.world.imagine_policy(frame, act, horizon, count=count, past=past, decode=False)
+        futures, actions = self.world.imagine_policy(
+            frame, act, self.config.horizon, count=count, past=past, decode=False
+        )
         return actions, futures
 
     def imagine(self, frame: np.ndarray, past: Past, actions: np.ndarray) -> Rollout:
@@ -121,12 +139,12 @@ class PlanningPolicy:
         frame, past = self._seen[-1], self._past()
         imagined: dict[int, Imagined] = {}
 
-        def propose(count: int, rng: np.random.Generator) -> np.ndarray:
-            actions, futures = mind.propose(frame, past, self._plan, count, rng)
+        def propose(count: int, rng: np.random.Generator) -> Proposals:
+            proposed, futures = mind.propose(frame, past, self._plan, count, rng)
             if futures is not None:  # not to be imagined twice
-                imagined[id(actions)] = futures
-            kept.append(actions)
-            return actions
+                imagined[id(proposed.actions)] = futures
+            kept.append(proposed)
+            return proposed
 
         def score(actions: np.ndarray) -> Tensor:
             futures = imagined.get(id(actions))
@@ -136,7 +154,7 @@ class PlanningPolicy:
                 supports.append(float(futures.support[:, : config.commit].mean(1).median()))
             return mind.objective.score(futures)
 
-        kept: list[np.ndarray] = []  # so that what stands under an id stays what it was
+        kept: list[Proposals] = []  # so that what stands under an id stays what it was
         supports: list[float] = []
         problem = Problem(mind.space, config.horizon, propose, score, mind.objective.unit, self._plan)
         decision = self._planner.plan(problem, self._rng)

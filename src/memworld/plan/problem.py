@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from memworld.actions import ActionSpace
+from memworld.plan.recall import Proposals
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +18,7 @@ class Problem:
     Attributes:
         space: of the actions.
         horizon: T, steps to plan.
-        propose: draws N sequences of actions that are worth a thought, (N, T) or (N, T, A) in the stored form.
+        propose: gives up to N sequences of actions that are worth a thought.
         score: how good such sequences are, (N,) float64, by imagining them; higher is better.
         unit: by how much scores differ that really differ.
         before: what is left of the last plan, (t,) or (t, A), t below T; empty at first.
@@ -25,7 +26,7 @@ class Problem:
 
     space: ActionSpace
     horizon: int
-    propose: Callable[[int, np.random.Generator], np.ndarray]
+    propose: Callable[[int, np.random.Generator], Proposals]
     score: Callable[[np.ndarray], Tensor]
     unit: float
     before: np.ndarray

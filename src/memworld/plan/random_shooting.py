@@ -15,7 +15,7 @@ class RandomShooting:
 
     def plan(self, problem: Problem, rng: np.random.Generator) -> Decision:
         """Propose, imagine, take the best."""
-        actions = problem.propose(self.candidates, rng)
+        actions = problem.propose(self.candidates, rng).actions
         scores = problem.score(actions).numpy()
         best = int(scores.argmax())
         return Decision(actions[best], float(scores[best]), len(actions))

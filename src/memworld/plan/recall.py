@@ -1,0 +1,73 @@
+"""What was done next in moments like the present: recorded continuations as proposals.
+
+Moments are compared as Replay-KL does, by the divergence of their posteriors, in which every latent number
+counts by how sure the encoder is of it. That serves acting better than plain distances: what is small in the
+picture, but sharp, counts.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from memworld.actions import stored_dtype, stored_shape
+from memworld.dynamics import DynamicsConfig
+from memworld.world_model import WorldModel
+
+NEAREST = 20
+"""Moments whose mean distance is the scale on which chances fall."""
+
+
+@dataclass(frozen=True, eq=False)
+class Proposals:
+    """Sequences worth a thought.
+
+    Attributes:
+        actions: (N, T) or (N, T, A) in the stored form.
+        chances: (N,) float64, which sum to 1: how likely each is before anything is imagined.
+    """
+
+    actions: np.ndarray
+    chances: np.ndarray
+
+    @classmethod
+    def alike(cls, actions: np.ndarray) -> "Proposals":
+        """Sequences of which none is likelier than another."""
+        return cls(actions, np.full(len(actions), 1 / len(actions)))
+
+
+class Recall:
+    """Finds the recorded moments like a present, and how their episodes went on."""
+
+    def __init__(self, world: WorldModel, most: int) -> None:
+        """Index the memory.
+
+        Args:
+            world: gives encoder and memory.
+            most: moments to find, at most.
+        """
+        count = max(1, min(most, world.memory.steps))
+        settings = DynamicsConfig("replay_kl", k=count, conditioning="none")
+        self._world = WorldModel(world.encoder, world.memory, settings)
+        self._world.prepare()
+
+    def continuations(self, frame: np.ndarray, horizon: int) -> Proposals:
+        """The actions that followed the moments nearest to a frame, the nearest first.
+
+        Where an episode ended before the horizon, its last action is held on. A moment is the likelier the nearer
+        it is, falling exponentially on the scale of the nearest `NEAREST`.
+        """
+        memory = self._world.memory
+        state = self._world.encode(frame, torch.Generator().manual_seed(0))
+        matches = self._world.lookup.retrieve(state, memory.rows.actions[:1])
+        rows, distances = matches.rows[0], matches.distances[0].double()
+        shape = (len(rows), horizon, *stored_shape(memory.info.action_space))
+        actions = np.empty(shape, stored_dtype(memory.info.action_space))
+        for place, row in enumerate(rows.tolist()):
+            episode, step = int(memory.rows.episodes[row]), int(memory.rows.steps[row])
+            taken = memory.episodes[episode].actions[step : step + horizon]
+            actions[place, : len(taken)] = taken
+            actions[place, len(taken) :] = taken[-1]
+        nearest = distances[:NEAREST]
+        chances = torch.softmax(-(distances - distances.min()) / (nearest - nearest.min()).mean().clamp(min=1e-12), 0)
+        return Proposals(actions, chances.numpy())
