@@ -51,6 +51,7 @@ PIPELINE = [
     "config",
     "demo",
     "pipeline",
+    "control",
     "studies",
     "bench",
     "cli",

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from memworld.evaluate.experiments.result import Chart, Curve, Heatmap
+from memworld.evaluate.experiments.result import Chart, Curve, Heatmap, Number
 from memworld.report.pictures import INK, Look, draw_line, dress, log_ticks, plain_style, to_svg
 
 MARKED = 12
@@ -51,6 +51,15 @@ class ChartGroup:
 
     labels: tuple[str, ...]
     charts: tuple[ChartView, ...]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A mean with its interval, and the values that it is of."""
+
+    label: str
+    mean: Number
+    values: tuple[float, ...]
 
 
 def chart_groups(charts: Sequence[Chart], looks: Mapping[str, Look], prefix: str) -> tuple[ChartGroup, ...]:
@@ -133,6 +142,33 @@ def chart_png(chart: Chart, looks: Mapping[str, Look], *, title: str = "", dpi: 
     content = io.BytesIO()
     small.save(content, "PNG", optimize=True)
     return content.getvalue()
+
+
+def spreads_svg(spreads: Sequence[Spread], looks: Mapping[str, Look], x_label: str, prefix: str) -> str:
+    """Means with their intervals, one below the other, and the values behind them; "" if there are none.
+
+    Args:
+        spreads: what to draw, from the top.
+        looks: of their labels.
+        x_label: what the values are.
+        prefix: of the SVG's ids; no two of a page may be the same.
+    """
+    if not spreads:
+        return ""
+    with _quiet(), plain_style():
+        figure = Figure(figsize=(6.4, 0.8 + 0.36 * len(spreads)), layout="constrained")
+        axes = figure.add_subplot()
+        for place, spread in enumerate(spreads):
+            colour = INK if looks[spread.label].colour == "currentColor" else looks[spread.label].colour
+            axes.plot(spread.values, [place + 0.22] * len(spread.values), "|", color=colour, alpha=0.5, markersize=5)
+            if math.isfinite(spread.mean.low):
+                axes.hlines(place, spread.mean.low, spread.mean.high, color=colour, linewidth=1.6)
+            axes.plot([spread.mean.value], [place], "o", color=colour, markersize=5)
+        axes.set_yticks(range(len(spreads)), [spread.label for spread in spreads])
+        axes.set_ylim(len(spreads) - 0.4, -0.6)
+        axes.set_xlabel(x_label, color=INK)
+        dress(axes)
+        return to_svg(figure, prefix)
 
 
 def heatmap_svg(heatmap: Heatmap, prefix: str) -> str:

@@ -1,0 +1,121 @@
+"""The command that acts in the real world: control."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memworld.cli.app import app
+from memworld.cli.options import Output, Overwrite, Quiet, Resume, Seed, on_existing
+
+Planner = Annotated[
+    list[str],
+    typer.Option(
+        "--planner", help="mppi, cem, random_shooting, vote (the paper's), behaviour or vinn; give several to compare."
+    ),
+]
+
+
+@app.command()
+def control(
+    world: Annotated[str, typer.Argument(help="One of `memworld worlds`.")],
+    memory: Annotated[Path, typer.Option("--memory", "-m", metavar="MEMORY", help="Folder of a memory of this world.")],
+    planner: Planner,
+    output: Output = Path("runs/control"),
+    episodes: Annotated[int, typer.Option("--episodes", "-n", help="Real episodes of every way to act.")] = 20,
+    max_steps: Annotated[int, typer.Option("--max-steps", help="Most steps of an episode.")] = 1000,
+    random_start: Annotated[int, typer.Option("--random-start", help="Most random steps before an episode.")] = 30,
+    horizon: Annotated[int | None, typer.Option("--horizon", help="Steps to imagine.")] = None,
+    candidates: Annotated[
+        int | None, typer.Option("--candidates", help="Sequences of actions to imagine for a decision.")
+    ] = None,
+    iterations: Annotated[int | None, typer.Option("--iterations", help="Rounds of a decision.")] = None,
+    commit: Annotated[int | None, typer.Option("--commit", help="Steps of a plan taken before the next.")] = None,
+    objective: Annotated[
+        str | None, typer.Option("--objective", help="return, or goal: to look like a picture.")
+    ] = None,
+    goal: Annotated[Path | None, typer.Option("--goal", metavar="PNG", help="Picture, of --objective goal.")] = None,
+    discount: Annotated[float | None, typer.Option("--discount", help="Of a step's reward.")] = None,
+    value: Annotated[
+        bool | None, typer.Option("--value/--no-value", help="Whether the end of a future counts for what it is worth.")
+    ] = None,
+    pessimism: Annotated[
+        float | None, typer.Option("--pessimism", help="What is taken off for steps that memory does not know.")
+    ] = None,
+    proposals: Annotated[
+        str | None, typer.Option("--proposals", help="Where sequences come from: behaviour or even.")
+    ] = None,
+    best: Annotated[
+        float | None, typer.Option("--best", help="Share of the episodes that behaviour learns from.")
+    ] = None,
+    explore: Annotated[float | None, typer.Option("--explore", help="Share of proposals drawn evenly.")] = None,
+    temperature: Annotated[float | None, typer.Option("--temperature", help="Of mppi.")] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option("--strategy", help="Of imagination: analogues, hybrid, replay_l2, ... [default: to be steered]."),
+    ] = None,
+    yardsticks: Annotated[
+        bool, typer.Option("--yardsticks/--no-yardsticks", help="Whether random play and the demonstrator play too.")
+    ] = True,
+    videos: Annotated[bool, typer.Option("--videos/--no-videos", help="Whether to write videos.")] = True,
+    seed: Seed = 0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Act in the real world by planning in a memory of it, and compare what that gains.
+
+    Every planner plays the same starts, and so do random play and the world's demonstrator. The output folder gets
+    report.html, returns.json, videos and the episodes, which can be remembered in turn.
+    """
+    from memworld.control import PlayConfig, control_by_planning
+    from memworld.control.show import table_text
+    from memworld.engine import named_dynamics
+    from memworld.plan import PlanConfig
+    from memworld.worlds import open_world
+
+    given = {
+        name: said
+        for name, said in (
+            ("horizon", horizon),
+            ("candidates", candidates),
+            ("iterations", iterations),
+            ("commit", commit),
+            ("objective", objective),
+            ("discount", discount),
+            ("value", value),
+            ("pessimism", pessimism),
+            ("proposals", proposals),
+            ("best", best),
+            ("explore", explore),
+            ("temperature", temperature),
+        )
+        if said is not None
+    }
+    words: list[object] = ["memworld", "control", world, "--memory", memory]
+    words += [word for name in planner for word in ("--planner", name)]
+    words += ["--output", output, "-n", episodes, "--max-steps", max_steps, "--random-start", random_start]
+    for name, said in given.items():
+        words += [f"--{'' if said else 'no-'}value"] if name == "value" else [f"--{name}", said]
+    words += [] if goal is None else ["--goal", goal]
+    words += [] if strategy is None else ["--strategy", strategy]
+    words += [*([] if yardsticks else ["--no-yardsticks"]), *([] if videos else ["--no-videos"]), "--seed", seed]
+    result = control_by_planning(
+        open_world(world),
+        memory,
+        [PlanConfig(planner=name, **given) for name in planner],  # type: ignore[arg-type]
+        PlayConfig(episodes, max_steps, random_start, seed),
+        output,
+        on_existing(resume, overwrite),
+        goal=goal,
+        dynamics=None if strategy is None else named_dynamics(strategy, None, None),
+        with_yardsticks=yardsticks,
+        videos=videos,
+        command=shlex.join(map(str, words)),
+        progress=not quiet,
+    )
+    typer.echo(table_text(result.comparison.table))
+    for note in result.comparison.notes:
+        typer.echo(f"note: {note}")
+    typer.echo(f"The report is {result.report}")
