@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,30 @@ import gymnasium
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 from typer.testing import Result
 
+from memworld.cli import app
 from memworld.control import ControlResult, PlayConfig, control, read_returns
 from memworld.control import run as control_run
 from memworld.control.play import chosen
 from memworld.control.videos import enlarged
 from memworld.datasets import DatasetInfo
+from memworld.encoders import open_encoder
+from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.evaluate.playing import MakePolicy, Outcome, marks
 from memworld.formats import open_dataset
 from memworld.formats.video_frames import read_frames
 from memworld.memory import Memory
+from memworld.plan import PlanConfig
 from memworld.store import open_memory
+from memworld.world_model import WorldModel
 from memworld.worlds import World, open_world
 from memworld.worlds.policies import Policy
 from tests.control.conftest import SMALL
 from tests.helpers import LEFT_RIGHT, PixelEncoder, one_clear_error, untrained_vae, walk
+from tests.test_interrupt import interrupted, listed, memworld
 
 Played = tuple[Path, Result]
 WAYS = ["random", "demonstrator", "behaviour", "mppi"]
@@ -181,6 +189,29 @@ def test_an_interrupted_run_goes_on_with_the_next_episode(pong_memory: Path, tmp
     assert len(read_returns(tmp_path / "run" / "returns.json").ways["chance"]) == 1
 
 
+def test_a_real_interrupt_keeps_what_was_finished(pong_memory: Path, tmp_path: Path) -> None:
+    output, said = tmp_path / "run", tmp_path / "said.txt"
+    command = ("control", "pong", "--memory", pong_memory, "--planner", "behaviour", "-o", output, "--no-videos", "-q")
+    sizes = ("-n", 30, "--max-steps", 60)
+    index = output / "episodes" / "behaviour" / "dataset.json"
+
+    interrupted(said, lambda: listed(index) >= 2, *command, *sizes)
+
+    count = listed(index)
+    assert 2 <= count < 30
+    before = {path: path.stat().st_mtime_ns for path in index.parent.glob("episodes/*.npz")}
+    memworld(*command, *sizes, "--resume")
+    assert listed(index) == 30
+    assert all(path.stat().st_mtime_ns == at for path, at in before.items() if path.stem < f"behaviour-{count:05d}")
+    assert len(read_returns(output / "returns.json").ways["behaviour"]) == 30
+
+
+def test_every_setting_of_a_planner_is_an_option() -> None:
+    (options,) = (c.params for c in get_command(app).commands.values() if c.name == "control")  # type: ignore[attr-defined]
+
+    assert {field.name for field in fields(PlanConfig)} <= {option.name for option in options}
+
+
 def test_what_was_played_can_be_remembered(played: Played) -> None:
     output, _ = played
     data = open_dataset(output / "episodes" / "mppi")
@@ -226,7 +257,7 @@ def test_a_world_without_demonstrator_and_no_yardsticks_at_all(tmp_path: Path) -
     assert findings["random"].verdict == "holds"
     assert findings["best demonstration"].verdict == "does not hold"  # which went right six times as well
     assert "Not played: demonstrator" in result.comparison.notes[0]
-    assert any("of memory's 2 episodes were cut" in note for note in result.comparison.notes) is False
+    assert not any("of memory's 2 episodes were cut" in note for note in result.comparison.notes)
 
     alone = control(line, memory, right, PlayConfig(2, 6), tmp_path / "b", with_yardsticks=False, videos=False)
     assert list(alone.outcomes) == ["right"]
@@ -318,9 +349,6 @@ def test_the_command_refuses_what_cannot_be(
 def test_a_memory_without_rewards_is_nothing_to_plan_for(
     pong_memory: Path, tmp_path: Path, call: Callable[..., Result]
 ) -> None:
-    from memworld.encoders import open_encoder
-    from memworld.world_model import WorldModel
-
     encoder = open_encoder(pong_memory / "encoder")
     data = open_dataset(pong_memory.parent / "data")
     memory = Memory(data.info, encoder)
@@ -333,10 +361,8 @@ def test_a_memory_without_rewards_is_nothing_to_plan_for(
     assert call(*command, "--planner", "vote").exit_code == 0  # which asks for none
 
 
-def without_rewards(episode: Any) -> Any:
+def without_rewards(episode: Episode) -> Episode:
     """The same episode with rewards of 0."""
-    from dataclasses import replace
-
     return replace(episode, rewards=np.zeros(len(episode)))
 
 

@@ -44,7 +44,7 @@ def control(
         float | None, typer.Option("--pessimism", help="What is taken off for steps that memory does not know.")
     ] = None,
     proposals: Annotated[
-        str | None, typer.Option("--proposals", help="Where sequences come from: behaviour or even.")
+        str | None, typer.Option("--proposals", help="Where sequences come from: memory, behaviour or even.")
     ] = None,
     best: Annotated[
         float | None, typer.Option("--best", help="Share of the episodes that behaviour learns from.")
