@@ -149,6 +149,19 @@ class WorldModel:
         mu, sigma = self.encoder.encode(frames)
         return draw(mu, sigma, generator or self._generator).check("encoded frames")
 
+    def history(self, observations: np.ndarray, past: Past | None = None) -> History:
+        """Frames and what went before them, encoded: what imagination starts from, at the posteriors' means.
+
+        Args:
+            observations: uint8 (H, W, C), or (B, H, W, C).
+            past: of each.
+
+        Raises:
+            MemworldError: frames of another type or size than the encoder's, or a past that does not go with them.
+        """
+        present = self.encode(observations, seeded(0))
+        return self._history(at_mean(present.mu, present.sigma), past)
+
     def next(self, state: Latents, actions: Any, generator: torch.Generator | None = None) -> Prediction:
         """Predict the step that follows `state` under `actions`, knowing nothing of what went before it.
 

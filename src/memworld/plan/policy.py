@@ -75,7 +75,7 @@ class Mind:
             return Proposals.alike(actions), futures
         if self._recall is None or given == count:
             return Proposals.alike(even), None
-        recalled = self._recall.continuations(frame, horizon)
+        recalled = self._recall.continuations(frame, past, horizon)
         told = recalled.chances[: count - given]
         chances = np.concatenate([(1 - share) * told / told.sum(), np.full(given, share / max(given, 1))])
         return Proposals(np.concatenate([recalled.actions[: len(told)], even[:given]]), chances / chances.sum()), None

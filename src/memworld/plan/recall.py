@@ -11,11 +11,17 @@ import numpy as np
 import torch
 
 from memworld.actions import stored_dtype, stored_shape
+from memworld.contexts import end_to_end, recent_moments
 from memworld.dynamics import DynamicsConfig
+from memworld.rollout import Past
 from memworld.world_model import WorldModel
 
 NEAREST = 20
 """Moments whose mean distance is the scale on which chances fall."""
+
+
+CONTEXT = (1.0, 0.5)
+"""What the present moment counts, and the one before it, which tells how things move."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,18 +53,19 @@ class Recall:
             most: moments to find, at most.
         """
         count = max(1, min(most, world.memory.steps))
-        settings = DynamicsConfig("replay_kl", k=count, conditioning="none")
+        settings = DynamicsConfig("replay_kl", k=count, conditioning="none", context=CONTEXT)
         self._world = WorldModel(world.encoder, world.memory, settings)
         self._world.prepare()
 
-    def continuations(self, frame: np.ndarray, horizon: int) -> Proposals:
-        """The actions that followed the moments nearest to a frame, the nearest first.
+    def continuations(self, frame: np.ndarray, past: Past, horizon: int) -> Proposals:
+        """The actions that followed the moments nearest to a frame after its past, the nearest first.
 
         Where an episode ended before the horizon, its last action is held on. A moment is the likelier the nearer
         it is, falling exponentially on the scale of the nearest `NEAREST`.
         """
         memory = self._world.memory
-        state = self._world.encode(frame, torch.Generator().manual_seed(0))
+        history = self._world.history(frame, past)
+        state = end_to_end(recent_moments(history, len(CONTEXT)))
         matches = self._world.lookup.retrieve(state, memory.rows.actions[:1])
         rows, distances = matches.rows[0], matches.distances[0].double()
         shape = (len(rows), horizon, *stored_shape(memory.info.action_space))
