@@ -254,7 +254,12 @@ class WorldModel:
         taken: list[np.ndarray] = []
 
         def choose(recent: Tensor) -> Tensor:
-            taken.append(as_actions(policy(recent), self.memory.info.action_space))
+            space = self.memory.info.action_space
+            taken.append(as_actions(policy(recent), space))
+            if taken[-1].shape != (len(recent), *stored_shape(space)):
+                raise MemworldError(
+                    f"the policy gave actions of shape {taken[-1].shape}: give one per future ({len(recent)})"
+                )
             return self._features(taken[-1], batch=len(recent))
 
         batch = count or (len(observations) if isinstance(observations, Latents) else len(self._frames(observations)))

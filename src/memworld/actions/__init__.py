@@ -5,7 +5,13 @@ An action is stored as one integer (`Discrete`), or as a row of numbers, its col
 space's order. `as_actions` brings actions into that form and `restore_actions` takes them out of it.
 """
 
-from memworld.actions.features import action_features, describe_actions, discrete_features, sequence_features
+from memworld.actions.features import (
+    action_features,
+    column_scales,
+    describe_actions,
+    discrete_features,
+    sequence_features,
+)
 from memworld.actions.spaces import (
     MAX_ACTIONS,
     ActionSpace,
@@ -31,6 +37,7 @@ __all__ = [
     "as_actions",
     "choice_names",
     "column_names",
+    "column_scales",
     "describe_actions",
     "discrete_features",
     "nameable",

@@ -83,11 +83,25 @@ def _one_hot(columns: np.ndarray, part: Part) -> np.ndarray:
     return features
 
 
+def column_scales(space: ActionSpace) -> np.ndarray:
+    """By what `action_features` divides each continuous column of stored actions, float64 (A,); 1 for others."""
+    return np.concatenate(
+        [
+            np.ones(part.columns.stop - part.columns.start) if part.discrete else _half(part)
+            for part in action_parts(space)
+        ]
+    )
+
+
 def _scaled(columns: np.ndarray, part: Part) -> np.ndarray:
+    return np.asarray(columns / _half(part))
+
+
+def _half(part: Part) -> np.ndarray:
+    """Half the range of a continuous part's columns, 1 where it is unbounded or none."""
     assert isinstance(part.space, Box)
     half = np.atleast_1d((part.space.high.astype(np.float64) - part.space.low) / 2)
-    scale = np.where(np.isfinite(half) & (half > 0), half, 1.0)
-    return np.asarray(columns / scale)
+    return np.where(np.isfinite(half) & (half > 0), half, 1.0)
 
 
 def describe_actions(actions: np.ndarray, space: ActionSpace) -> Mapping[str, Any]:

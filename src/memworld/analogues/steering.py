@@ -34,15 +34,15 @@ def steered(keys: Tensor, actions: Tensor, left: Tensor, context: int, seed: int
 
     Returns:
         (P, context * c, c) float64 whose image of a random row has a total variance of 1; zeros where no
-        episode is long enough or actions change nothing.
+        episode is long enough or nothing varies with what was done.
     """
     blocks, _, size = keys.shape
     count = size // context
-    nothing = torch.zeros(blocks, size, count, dtype=torch.float64)
+    found = torch.zeros(blocks, size, count, dtype=torch.float64)
     lasting = torch.nonzero(left >= max(AHEAD))[:, 0]
     rows = lasting[torch.randperm(len(lasting), generator=torch.Generator().manual_seed(seed))[:_SAMPLE]]
     if len(rows) < 2:
-        return nothing
+        return found
     known = keys[:, rows].double()
     known = torch.cat([known - known.mean(1, keepdim=True), torch.ones_like(known[..., :1])], 2)
     now = keys[:, rows, :count].double()
@@ -63,9 +63,8 @@ def steered(keys: Tensor, actions: Tensor, left: Tensor, context: int, seed: int
     shares = shares.clamp(min=0)
     all_shares = shares.sum(1, keepdim=True)
     weights = torch.where(all_shares > 1e-9, shares / all_shares.clamp(min=1e-9), 0).sqrt()
-    directions = torch.linalg.solve_triangular(root.transpose(1, 2), vectors, upper=True) * weights[:, None]
-    nothing[:, :count] = directions
-    return nothing
+    found[:, :count] = torch.linalg.solve_triangular(root.transpose(1, 2), vectors, upper=True) * weights[:, None]
+    return found
 
 
 def _left_over(known: Tensor, wanted: Tensor) -> Tensor:

@@ -11,18 +11,20 @@ import numpy as np
 
 from memworld.analogues import AnalogueConfig
 from memworld.dynamics import DynamicsConfig
-from memworld.errors import lookup
+from memworld.errors import MemworldError, lookup
 from memworld.gaussian import seeded
+from memworld.memory import Rows
 from memworld.plan.behaviour import Behaviour
 from memworld.plan.cem import CEM
 from memworld.plan.cloning import BehaviourPolicy, NearestNeighbours
 from memworld.plan.config import PlanConfig
 from memworld.plan.mppi import MPPI
-from memworld.plan.policy import Mind, PlanningPolicy, PolicyMaker
-from memworld.plan.problem import Decision, Planner, Problem
+from memworld.plan.policy import Mind, PlanningPolicy, Policy, PolicyMaker
+from memworld.plan.problem import Decision, Planner, Problem, Proposals
 from memworld.plan.random_shooting import RandomShooting
 from memworld.plan.value import EpisodicValue
 from memworld.plan.vote import Voter
+from memworld.search.exact import ExactIndex
 from memworld.world_model import WorldModel
 
 DYNAMICS = AnalogueConfig.steering()
@@ -54,9 +56,8 @@ def _behaviour(world: WorldModel, config: PlanConfig, goal: np.ndarray | None) -
 
 
 def _nearest(world: WorldModel, config: PlanConfig, goal: np.ndarray | None) -> PolicyMaker:
-    rows = world.memory.rows
-    index = NearestNeighbours.index(rows)
-    return lambda rng: NearestNeighbours(world, rows, index)
+    index = ExactIndex.of(world.memory.rows, "l2")
+    return lambda rng: NearestNeighbours(world, index)
 
 
 PLANNERS: Mapping[str, Make] = {
@@ -67,7 +68,7 @@ PLANNERS: Mapping[str, Make] = {
     "cem": _imagining(lambda c: CEM(c.candidates, c.iterations or CEM.iterations)),
     "mppi": _imagining(lambda c: MPPI(c.candidates, c.iterations or MPPI.iterations, c.temperature)),
 }
-"""The ways to act by name. `vote`, `vinn` and `behaviour` do not imagine: they do what was done."""
+"""The ways to act by name. `vote`, `vinn` and `behaviour` do not imagine: they do what was done, whatever is wanted."""
 
 
 def planning_policy(world: WorldModel, config: PlanConfig, goal: np.ndarray | None = None) -> PolicyMaker:
@@ -80,13 +81,29 @@ def planning_policy(world: WorldModel, config: PlanConfig, goal: np.ndarray | No
 
     Returns:
         From a generator to `policy(observation, info) -> action` in the stored form, for one episode. It has
-        `decision_seconds` and `support`, lists with an entry for every decision.
+        `decision_seconds`, a list with an entry for every decision, and `support` likewise, empty where it is not
+        known. An episode is begun with what memory holds by then.
 
     Raises:
         MemworldError: an unknown planner, a memory that is empty or has no rewards, or a goal that does not go with
             the objective.
     """
-    return lookup(PLANNERS, config.planner, "planner")(world, config, goal)
+    make = lookup(PLANNERS, config.planner, "planner")
+
+    def learn() -> tuple[Rows, PolicyMaker]:
+        if world.memory.steps == 0:
+            raise MemworldError("the memory is empty: remember episodes before planning with it")
+        return world.memory.rows, make(world, config, goal)
+
+    learned, policies = learn()
+
+    def begin(rng: np.random.Generator) -> Policy:
+        nonlocal learned, policies
+        if world.memory.rows is not learned:
+            learned, policies = learn()
+        return policies(rng)
+
+    return begin
 
 
 __all__ = [
@@ -101,6 +118,7 @@ __all__ = [
     "Planner",
     "PlanningPolicy",
     "Problem",
+    "Proposals",
     "RandomShooting",
     "planning_policy",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memworld.actions import ActionSpace, action_parts, discrete_features, stored_shape
+from memworld.actions import ActionSpace, action_parts, column_scales
 from memworld.analogues.keys import moments, rows_left
 from memworld.analogues.steering import steered
 from memworld.errors import MemworldError
@@ -75,7 +75,6 @@ class Behaviour:
         if not 0 < best <= 1:
             raise MemworldError(f"best is {best}: use a share above 0, up to 1, of the episodes to learn from")
         self.space = space
-        self._discrete = torch.from_numpy(discrete_features(space))
         self._looks = _Looks.of(rows, seed)
         gained = torch.zeros(int(rows.episodes[-1]) + 1, dtype=torch.float64)
         gained.index_add_(0, rows.episodes, rows.rewards.double())
@@ -118,9 +117,9 @@ class Behaviour:
             rng: of the drawing.
             sharpness: the power to which the chances of choices are raised; deviations are divided by its root.
         """
-        expected = self.expected(recent).numpy()
+        expected, scales = self.expected(recent).numpy(), column_scales(self.space)
         count = len(expected)
-        columns = np.zeros((count, int(np.prod(stored_shape(self.space)))))
+        columns = np.zeros((count, len(scales)))
         at = 0
         for part in action_parts(self.space):
             for offset, column in enumerate(range(part.columns.start, part.columns.stop)):
@@ -133,13 +132,6 @@ class Behaviour:
                     columns[:, column] = int(part.start[offset]) + choice
                 else:
                     spread = float(self._deviation[at]) / sharpness**0.5
-                    columns[:, column] = (told[:, 0] + spread * rng.standard_normal(count)) * _half(part, offset)
+                    columns[:, column] = (told[:, 0] + spread * rng.standard_normal(count)) * scales[column]
                 at += width
         return stored(columns, self.space)
-
-
-def _half(part: object, offset: int) -> float:
-    """By what `action_features` divided a continuous column."""
-    space = part.space  # type: ignore[attr-defined]
-    half = np.atleast_1d((space.high.astype(np.float64) - space.low) / 2)[offset]
-    return float(half) if np.isfinite(half) and half > 0 else 1.0

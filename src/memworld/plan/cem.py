@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from memworld.errors import MemworldError
-from memworld.plan.problem import Decision, Problem
+from memworld.plan.problem import Decision, Problem, Proposals
 from memworld.plan.sequences import Spread
 
 
@@ -41,10 +41,10 @@ class CEM:
         """Take the best sequence of all iterations."""
         count = self.candidates // self.iterations
         even = Spread.even(problem.space, problem.horizon)
-        actions, considered = problem.propose(count, rng).actions, 0
-        best, highest = actions[0], -np.inf
+        proposed, considered = problem.propose(count, rng), 0
+        best, highest = proposed.actions[0], -np.inf
         for iteration in range(1, self.iterations + 1):
-            scores = problem.score(actions).numpy()
+            actions, scores = proposed.actions, problem.score(proposed).numpy()
             considered += len(actions)
             order = np.argsort(-scores, kind="stable")
             if scores[order[0]] > highest:
@@ -54,5 +54,5 @@ class CEM:
             elite = actions[order[: max(1, round(self.elites * len(actions)))]]
             alike = Spread.fitted(elite, problem.space).mixed(even, self.wander)
             # The best goes on unchanged, so that an iteration never loses it.
-            actions = np.concatenate([elite[:1], alike.draw(count - 1, rng)])
+            proposed = Proposals.alike(np.concatenate([elite[:1], alike.draw(count - 1, rng)]))
         return Decision(best, highest, considered)

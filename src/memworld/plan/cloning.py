@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from memworld.analogues.threads import log_kernel
-from memworld.memory import Rows
 from memworld.plan.behaviour import CONTEXT, Behaviour
-from memworld.plan.vote import elect
+from memworld.plan.vote import elect, recorded_next
 from memworld.search import Query
 from memworld.search.exact import ExactIndex
 from memworld.world_model import WorldModel
@@ -47,16 +46,11 @@ class NearestNeighbours:
     and the weighted mean of what is continuous.
     """
 
-    def __init__(self, world: WorldModel, rows: Rows, index: ExactIndex) -> None:
-        """Begin an episode; `index` is of the rows' latents, in L2."""
-        self._world, self._rows, self._index = world, rows, index
+    def __init__(self, world: WorldModel, index: ExactIndex) -> None:
+        """Begin an episode; `index` is of the latents of the memory's rows, in L2."""
+        self._world, self._index = world, index
         self.support: list[float] = []
         self.decision_seconds: list[float] = []
-
-    @staticmethod
-    def index(rows: Rows) -> ExactIndex:
-        """What is searched."""
-        return ExactIndex.of(rows, "l2")
 
     def __call__(self, observation: np.ndarray, info: Mapping[str, Any]) -> np.ndarray:
         """The action to take, in the stored form."""
@@ -64,13 +58,8 @@ class NearestNeighbours:
         memory = self._world.memory
         state = self._world.encode(observation, torch.Generator().manual_seed(0))
         matches = self._index.nearest(Query(state), min(NEIGHBOURS, memory.steps))
-        rows = matches.rows[0]
         weights = torch.softmax(log_kernel(matches.distances[0], matches.found[0]), 0).numpy()
-        taken = np.stack([self._taken(int(row)) for row in rows])
+        taken = np.concatenate([recorded_next(memory, row, 1) for row in matches.rows[0].tolist()])
         action = elect(taken, memory.info.action_space, weights)
         self.decision_seconds.append(time.perf_counter() - began)
         return action
-
-    def _taken(self, row: int) -> np.ndarray:
-        episode, step = int(self._rows.episodes[row]), int(self._rows.steps[row])
-        return np.asarray(self._world.memory.episodes[episode].actions[step])

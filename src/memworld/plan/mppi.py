@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from memworld.errors import MemworldError
-from memworld.plan.problem import Decision, Problem
-from memworld.plan.recall import Proposals
+from memworld.plan.problem import Decision, Problem, Proposals
 from memworld.plan.sequences import Spread
 
 
@@ -41,7 +40,7 @@ class MPPI:
         count = max(1, self.candidates // self.iterations)
         proposed = problem.propose(count, rng)
         scores, weights = self._weigh(problem, proposed)
-        considered = len(proposed.actions)
+        considered = len(proposed)
         for _ in range(self.iterations - 1):
             proposed = Proposals.alike(Spread.fitted(proposed.actions, problem.space, weights).draw(count, rng))
             scores, weights = self._weigh(problem, proposed)
@@ -51,7 +50,7 @@ class MPPI:
 
     def _weigh(self, problem: Problem, proposed: Proposals) -> tuple[np.ndarray, np.ndarray]:
         """The scores (N,) of sequences, and what each counts, which sums to 1."""
-        scores = problem.score(proposed.actions).numpy()
+        scores = problem.score(proposed).numpy()
         logarithms = np.log(proposed.chances + 1e-300) + scores / (self.temperature * max(problem.unit, 1e-12))
         weights = np.exp(logarithms - logarithms.max())
         return scores, weights / weights.sum()

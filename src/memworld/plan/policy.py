@@ -15,30 +15,28 @@ from memworld.errors import MemworldError
 from memworld.plan.behaviour import CONTEXT, Behaviour
 from memworld.plan.config import PlanConfig
 from memworld.plan.objective import Goal, Objective, Return, goal_unit
-from memworld.plan.problem import Planner, Problem
-from memworld.plan.recall import Proposals, Recall
+from memworld.plan.problem import Planner, Problem, Proposals
+from memworld.plan.recall import Recall
 from memworld.plan.sequences import held_actions
 from memworld.plan.value import EpisodicValue
-from memworld.rollout import Imagined, Past, Rollout
+from memworld.rollout import Past, Rollout
 from memworld.world_model import WorldModel
 
 
 class Mind:
-    """What planning in one world needs and every decision shares: made once, and again when memory changes."""
+    """What planning in one world needs and every decision shares: made for what memory holds, once."""
 
     def __init__(self, world: WorldModel, config: PlanConfig, goal: np.ndarray | None = None) -> None:
         """Prepare.
 
         Args:
-            world: to imagine with.
+            world: to imagine with, of a memory that is not empty.
             config: how to plan.
             goal: uint8 (H, W, C) the picture to come to look like; of the objective `goal` alone.
 
         Raises:
-            MemworldError: a memory without rows or rewards, a goal where none is asked for, or none where one is.
+            MemworldError: a memory without rewards, a goal where none is asked for, or none where one is.
         """
-        if world.memory.steps == 0:
-            raise MemworldError("the memory is empty: remember episodes before planning with it")
         self.world, self.config, self._goal = world, config, goal
         self.space = world.memory.info.action_space
         self.objective = self._objective()
@@ -60,29 +58,23 @@ class Mind:
 
     def propose(
         self, frame: np.ndarray, past: Past, before: np.ndarray, count: int, rng: np.random.Generator
-    ) -> tuple[Proposals, Rollout | None]:
-        """Sequences worth a thought, and their futures if they have been imagined on the way.
-
-        A share of them is drawn evenly, the first of these being what is left of the last plan.
-        """
+    ) -> Proposals:
+        """Sequences worth a thought; a share of them drawn evenly, the first of these what is left of the last plan."""
         horizon, share = self.config.horizon, self.config.explore
         given = round(share * count) if self.config.proposals != "even" else count
         even = held_actions(self.space, count, horizon, rng)
         if len(before):
             even[0] = np.concatenate([before, np.repeat(before[-1:], horizon - len(before), 0)])[:horizon]
         if self._behaviour is not None:
-            actions, futures = self._act(frame, past, even[:given], count, rng)
-            return Proposals.alike(actions), futures
+            return self._act(frame, past, even[:given], count, rng)
         if self._recall is None or given == count:
-            return Proposals.alike(even), None
+            return Proposals.alike(even)
         recalled = self._recall.continuations(frame, past, horizon)
         told = recalled.chances[: count - given]
         chances = np.concatenate([(1 - share) * told / told.sum(), np.full(given, share / max(given, 1))])
-        return Proposals(np.concatenate([recalled.actions[: len(told)], even[:given]]), chances / chances.sum()), None
+        return Proposals(np.concatenate([recalled.actions[: len(told)], even[:given]]), chances / chances.sum())
 
-    def _act(
-        self, frame: np.ndarray, past: Past, given: np.ndarray, count: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, Rollout]:
+    def _act(self, frame: np.ndarray, past: Past, given: np.ndarray, count: int, rng: np.random.Generator) -> Proposals:
         """What the behaviour does in imagination, but for the first futures, in which sequences are given."""
         behaviour, step = self._behaviour, itertools.count()
         assert behaviour is not None
@@ -95,18 +87,15 @@ class Mind:
         futures, actions = self.world.imagine_policy(
             frame, act, self.config.horizon, count=count, past=past, decode=False
         )
-        return actions, futures
-
-    def imagine(self, frame: np.ndarray, past: Past, actions: np.ndarray) -> Rollout:
-        """What would come of sequences of actions."""
-        return self.world.imagine(frame, actions, past=past, decode=False)
+        return Proposals.alike(actions, futures)
 
 
 class PlanningPolicy:
     """Acts for one episode.
 
     Attributes:
-        support: of every decision, how badly memory knew the first steps of what was chosen; 0 well, 1 not at all.
+        support: of every decision, how badly memory knew the first steps of the sequences imagined last, at their
+            median; 0 well, 1 not at all.
         decision_seconds: of every decision.
     """
 
@@ -137,26 +126,20 @@ class PlanningPolicy:
         """See, propose, imagine, choose."""
         mind, config = self._mind, self._mind.config
         frame, past = self._seen[-1], self._past()
-        imagined: dict[int, Imagined] = {}
+        supports: list[float] = []
 
         def propose(count: int, rng: np.random.Generator) -> Proposals:
-            proposed, futures = mind.propose(frame, past, self._plan, count, rng)
-            if futures is not None:  # not to be imagined twice
-                imagined[id(proposed.actions)] = futures
-            kept.append(proposed)
-            return proposed
+            return mind.propose(frame, past, self._plan, count, rng)
 
-        def score(actions: np.ndarray) -> Tensor:
-            futures = imagined.get(id(actions))
+        def score(proposed: Proposals) -> Tensor:
+            futures = proposed.futures  # not to be imagined twice
             if futures is None:
-                futures = mind.imagine(frame, past, actions)
+                futures = mind.world.imagine(frame, proposed.actions, past=past, decode=False)
             if isinstance(futures, Rollout):
                 supports.append(float(futures.support[:, : config.commit].mean(1).median()))
             return mind.objective.score(futures)
 
-        kept: list[Proposals] = []  # so that what stands under an id stays what it was
-        supports: list[float] = []
-        problem = Problem(mind.space, config.horizon, propose, score, mind.objective.unit, self._plan)
+        problem = Problem(mind.space, config.horizon, propose, score, mind.objective.unit)
         decision = self._planner.plan(problem, self._rng)
         self._plan, self._left = decision.actions, config.commit
         self.support.append(supports[-1] if supports else float("nan"))
@@ -173,5 +156,8 @@ class PlanningPolicy:
         )
 
 
-PolicyMaker = Callable[[np.random.Generator], Callable[[np.ndarray, Mapping[str, Any]], Any]]
+Policy = Callable[[np.ndarray, Mapping[str, Any]], Any]
+"""From an observation and what else is known to an action in the stored form."""
+
+PolicyMaker = Callable[[np.random.Generator], Policy]
 """Makes the policy of one episode."""

@@ -9,13 +9,17 @@ from memworld.plan.problem import Decision, Problem
 
 @dataclass(frozen=True)
 class RandomShooting:
-    """Attributes: candidates: sequences to imagine."""
+    """Random shooting.
+
+    Attributes:
+        candidates: sequences to imagine.
+    """
 
     candidates: int = 256
 
     def plan(self, problem: Problem, rng: np.random.Generator) -> Decision:
         """Propose, imagine, take the best."""
-        actions = problem.propose(self.candidates, rng).actions
-        scores = problem.score(actions).numpy()
+        proposed = problem.propose(self.candidates, rng)
+        scores = problem.score(proposed).numpy()
         best = int(scores.argmax())
-        return Decision(actions[best], float(scores[best]), len(actions))
+        return Decision(proposed.actions[best], float(scores[best]), len(proposed))

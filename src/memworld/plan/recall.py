@@ -5,41 +5,22 @@ counts by how sure the encoder is of it. That serves acting better than plain di
 picture, but sharp, counts.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
 from memworld.actions import stored_dtype, stored_shape
 from memworld.contexts import end_to_end, recent_moments
 from memworld.dynamics import DynamicsConfig
+from memworld.plan.problem import Proposals
+from memworld.plan.vote import recorded_next
 from memworld.rollout import Past
 from memworld.world_model import WorldModel
 
 NEAREST = 20
 """Moments whose mean distance is the scale on which chances fall."""
 
-
 CONTEXT = (1.0, 0.5)
 """What the present moment counts, and the one before it, which tells how things move."""
-
-
-@dataclass(frozen=True, eq=False)
-class Proposals:
-    """Sequences worth a thought.
-
-    Attributes:
-        actions: (N, T) or (N, T, A) in the stored form.
-        chances: (N,) float64, which sum to 1: how likely each is before anything is imagined.
-    """
-
-    actions: np.ndarray
-    chances: np.ndarray
-
-    @classmethod
-    def alike(cls, actions: np.ndarray) -> "Proposals":
-        """Sequences of which none is likelier than another."""
-        return cls(actions, np.full(len(actions), 1 / len(actions)))
 
 
 class Recall:
@@ -71,8 +52,7 @@ class Recall:
         shape = (len(rows), horizon, *stored_shape(memory.info.action_space))
         actions = np.empty(shape, stored_dtype(memory.info.action_space))
         for place, row in enumerate(rows.tolist()):
-            episode, step = int(memory.rows.episodes[row]), int(memory.rows.steps[row])
-            taken = memory.episodes[episode].actions[step : step + horizon]
+            taken = recorded_next(memory, row, horizon)
             actions[place, : len(taken)] = taken
             actions[place, len(taken) :] = taken[-1]
         nearest = distances[:NEAREST]

@@ -12,9 +12,7 @@ _HELD = (1, 8)
 
 
 def held_actions(space: ActionSpace, count: int, horizon: int, rng: np.random.Generator) -> np.ndarray:
-    """Sequences of actions drawn evenly over the space, each held for some steps.
-
-    Numbers without bounds are drawn from the standard normal distribution.
+    """Sequences of actions drawn from all the space (`Spread.even`), each held for some steps.
 
     Returns:
         (count, horizon) or (count, horizon, A) in the stored form.
@@ -45,7 +43,10 @@ class Spread:
 
     @classmethod
     def even(cls, space: ActionSpace, horizon: int) -> "Spread":
-        """All choices alike; numbers about the middle of their bounds, with a deviation of half their range."""
+        """All choices alike; numbers about the middle of their bounds, with a deviation of half their range.
+
+        Numbers without two bounds are about 0, as far as their bounds allow, with a deviation of 1.
+        """
         chances: list[np.ndarray | None] = []
         middle, half = [], []
         for part in action_parts(space):
@@ -59,8 +60,9 @@ class Spread:
             assert isinstance(part.space, Box)
             low, high = (np.atleast_1d(side).astype(np.float64) for side in (part.space.low, part.space.high))
             bounded = np.isfinite(low) & np.isfinite(high)
-            middle += np.where(bounded, (np.where(bounded, low, 0) + np.where(bounded, high, 0)) / 2, 0.0).tolist()
-            half += np.where(bounded, (np.where(bounded, high, 0) - np.where(bounded, low, 0)) / 2, 1.0).tolist()
+            least, most = (np.where(bounded, side, 0) for side in (low, high))
+            middle += np.where(bounded, (least + most) / 2, np.clip(0.0, low, high)).tolist()
+            half += np.where(bounded, (most - least) / 2, 1.0).tolist()
         return cls(space, tuple(chances), np.tile(middle, (horizon, 1)), np.tile(half, (horizon, 1)))
 
     @classmethod
