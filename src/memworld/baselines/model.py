@@ -141,6 +141,34 @@ class TrainedBaseline:
             torch.cat([p.termination for p in parts]).clone(),
         )
 
+    def outcomes(
+        self, observation: np.ndarray, actions: Any, *, past: Past | None = None, seed: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """The rewards and terminations of what follows one observation under sequences of actions.
+
+        Args:
+            observation: uint8 (H, W, C).
+            actions: (B, T), or (B, T, A).
+            past: one past, before the observation.
+            seed: of all sampling.
+
+        Returns:
+            (B, T) float32 each.
+
+        Raises:
+            MemworldError: as `imagine`, or a network that does not tell outcomes apart from pictures.
+        """
+        if not hasattr(self.network, "outcomes"):
+            raise MemworldError(f"{self.name} tells no outcomes by themselves: plan with PlaNet's RSSM")
+        features = torch.from_numpy(sequence_features(actions, self.action_space)).float()
+        if past is not None:
+            past.check(1, self.encoder.frame_shape)
+        generator = seeded(seed)
+        with torch.inference_mode():
+            read = self.network.read(self._context(observation[None], past), generator)
+            rewards, termination = self.network.outcomes(read.repeated(len(features)), features, generator)
+        return rewards.clone(), termination.clone()
+
     def _imagined(self, futures: Futures, decode: bool) -> Imagined:
         """Latents of frames, or frames of latents, whichever the network does not give."""
         if futures.latents is not None:

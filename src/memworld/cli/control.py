@@ -46,6 +46,9 @@ def control(
     proposals: Annotated[
         str | None, typer.Option("--proposals", help="Where sequences come from: memory, behaviour or even.")
     ] = None,
+    recalled: Annotated[
+        int | None, typer.Option("--recalled", help="Moments whose continuations memory proposes.")
+    ] = None,
     best: Annotated[
         float | None, typer.Option("--best", help="Share of the episodes that behaviour learns from.")
     ] = None,
@@ -87,6 +90,7 @@ def control(
             ("value", value),
             ("pessimism", pessimism),
             ("proposals", proposals),
+            ("recalled", recalled),
             ("best", best),
             ("explore", explore),
             ("temperature", temperature),

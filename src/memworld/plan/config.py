@@ -28,6 +28,7 @@ class PlanConfig:
         pessimism: what is taken off for steps that memory does not know, see `objective.Return`.
         proposals: where sequences come from: `memory`, what was done next in moments like the present;
             `behaviour`, what the best episodes' agents might do; or `even`, all actions alike.
+        recalled: moments like the present whose continuations `memory` proposes; more of them are less like it.
         best: share of the episodes, of the highest return, that `behaviour` learns from.
         explore: share of the proposals that are drawn evenly even so.
         temperature: of `mppi`.
@@ -46,12 +47,13 @@ class PlanConfig:
     value: bool = True
     pessimism: float = 0.0
     proposals: ProposalKind = "memory"
+    recalled: int = 10
     best: float = 0.3
     explore: float = 0.0
     temperature: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in ("horizon", "candidates", "commit"):
+        for name in ("horizon", "candidates", "commit", "recalled"):
             if getattr(self, name) < 1:
                 raise MemworldError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.iterations is not None and self.iterations < 1:

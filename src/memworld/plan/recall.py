@@ -16,7 +16,7 @@ from memworld.plan.vote import recorded_next
 from memworld.rollout import Past
 from memworld.world_model import WorldModel
 
-NEAREST = 20
+NEAREST = 10
 """Moments whose mean distance is the scale on which chances fall."""
 
 CONTEXT = (1.0, 0.5)

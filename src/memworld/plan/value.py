@@ -25,8 +25,8 @@ def check_discount(discount: float) -> float:
 class EpisodicValue:
     """The values of a memory's rows, and of what is imagined from them.
 
-    A row is worth the discounted rewards of its own episode from it on. Where an episode was cut short, what would
-    have followed is taken to be worth what an average row is; where it terminated, nothing follows.
+    A row is worth the discounted rewards of its own episode from it on. Where an episode was cut short, it is taken to
+    have gone on gathering what it had gathered per step; where it terminated, nothing follows.
     """
 
     def __init__(self, rows: Rows, discount: float) -> None:
@@ -50,13 +50,17 @@ class EpisodicValue:
             )
         self.discount = discount
         last = ~rows.has_successor.numpy()
-        over = rows.terminations.numpy()
-        # What follows the end of an episode that was cut short has the mean value; the mean depends on it in turn.
-        first = _discounted(rewards, last, over, discount, 0.0)
-        per_tail = _discounted(np.zeros_like(rewards), last, over, discount, 1.0)
-        share = float(per_tail[~last].mean())
-        mean = float(first[~last].mean()) / max(1 - share, 1e-9) if share < 1 else 0.0
-        self.of_rows: Tensor = torch.from_numpy(first + mean * per_tail)
+        steps, episodes = rows.steps.numpy(), rows.episodes.numpy()
+        gathered = np.bincount(episodes, np.where(last, 0.0, rewards))
+        values = np.empty(len(rewards))
+        following = 0.0
+        for row in range(len(rewards) - 1, -1, -1):
+            if last[row]:
+                following = gathered[episodes[row]] / max(int(steps[row]), 1) / (1 - discount)
+            else:
+                following = rewards[row] + (0.0 if rows.terminations[row] else discount * following)
+            values[row] = following
+        self.of_rows: Tensor = torch.from_numpy(values)
         """(N,) float64."""
         self.spread = float(self.of_rows[torch.from_numpy(~last)].std(correction=0))
         """Standard deviation of the values of recorded moments: the unit in which scores differ."""
@@ -66,13 +70,3 @@ class EpisodicValue:
         """(B,) float64: what the last imagined moments are worth, by the rows that they were read from."""
         rows, weights = rollout.rows[:, -1], rollout.weights[:, -1].double()
         return (weights * self.of_rows[rows.clamp(min=0) + 1] * (rows >= 0)).sum(1)
-
-
-def _discounted(rewards: np.ndarray, last: np.ndarray, over: np.ndarray, discount: float, tail: float) -> np.ndarray:
-    """(N,) discounted sums to the end of each row's episode, where `tail` follows unless it terminated."""
-    values = np.empty(len(rewards))
-    following = tail
-    for row in range(len(rewards) - 1, -1, -1):
-        following = tail if last[row] else rewards[row] + (0.0 if over[row] else discount * following)
-        values[row] = following
-    return values

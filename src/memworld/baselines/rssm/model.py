@@ -130,6 +130,17 @@ class RecurrentModel(nn.Module):
             actions: float32 (B, T, F).
             generator: of all sampling, on the CPU.
         """
+        features, rewards, termination = self._foresee(state, actions, generator)
+        return self.futures(features, rewards, termination)
+
+    @torch.no_grad()
+    def outcomes(self, state: State, actions: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """As `imagine`, but rewards and terminations (B, T) alone: no observation is made."""
+        _, rewards, termination = self._foresee(state, actions, generator)
+        return rewards, termination
+
+    def _foresee(self, state: State, actions: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """The (B, K, T, H + S) features of K futures, and the mean (B, T) rewards and terminations in them."""
         drawn = max(self.config.samples, 1)
         states = self.cell.foresee(
             state.repeated(drawn), actions.repeat_interleave(drawn, 0), generator if self.config.samples else None
@@ -137,7 +148,7 @@ class RecurrentModel(nn.Module):
         features = states.features.reshape(len(actions), drawn, actions.shape[1], self.features)
         rewards = self.reward(features).float().squeeze(-1).mean(1) * self.reward_std
         termination = torch.sigmoid(self.termination(features).float()).squeeze(-1).mean(1)
-        return self.futures(features, rewards, termination)
+        return features, rewards, termination
 
     def _embedded(self, seen: Tensor, known: Tensor) -> Tensor:
         """(B, M, E) embeddings, zeros where not `known`: only what was seen, (N, ...), is worth the time."""
