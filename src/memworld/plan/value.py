@@ -56,17 +56,24 @@ class EpisodicValue:
         following = 0.0
         for row in range(len(rewards) - 1, -1, -1):
             if last[row]:
-                following = gathered[episodes[row]] / max(int(steps[row]), 1) / (1 - discount)
+                over = row > 0 and bool(rows.terminations[row - 1])
+                following = 0.0 if over else gathered[episodes[row]] / max(int(steps[row]), 1) / (1 - discount)
             else:
                 following = rewards[row] + (0.0 if rows.terminations[row] else discount * following)
             values[row] = following
         self.of_rows: Tensor = torch.from_numpy(values)
         """(N,) float64."""
+        self._over = rows.terminations
         self.spread = float(self.of_rows[torch.from_numpy(~last)].std(correction=0))
         """Standard deviation of the values of recorded moments: the unit in which scores differ."""
         assert math.isfinite(self.spread)
 
     def at_end(self, rollout: Rollout) -> Tensor:
-        """(B,) float64: what the last imagined moments are worth, by the rows that they were read from."""
-        rows, weights = rollout.rows[:, -1], rollout.weights[:, -1].double()
-        return (weights * self.of_rows[rows.clamp(min=0) + 1] * (rows >= 0)).sum(1)
+        """(B,) float64: what the last imagined moments are worth, by the rows that they were read from.
+
+        Rows whose step terminated their episode have no say: it is the worth of a future that goes on.
+        """
+        rows = rollout.rows[:, -1]
+        known = rows.clamp(min=0)
+        weights = rollout.weights[:, -1].double() * ((rows >= 0) & ~self._over[known])
+        return (weights * self.of_rows[known + 1]).sum(1) / weights.sum(1).clamp(min=1e-12)

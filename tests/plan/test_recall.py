@@ -1,0 +1,94 @@
+"""Recorded continuations of the nearest moments, against a literal search."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Discrete
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memworld.datasets import DatasetInfo
+from memworld.dynamics import DynamicsConfig
+from memworld.memory import Memory
+from memworld.plan.recall import CONTEXT, NEAREST, Recall
+from memworld.rollout import Past
+from memworld.world_model import WorldModel
+from tests.helpers import PixelEncoder, make_episode
+
+SHAPE = (1, 3, 1)
+
+
+class Unsure(PixelEncoder):
+    """The brighter a pixel, the less sure the encoder is of it."""
+
+    def encode(self, frames: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        mu, _ = super().encode(frames)
+        return mu, 3 + mu / 20
+
+
+def world(lengths: list[int], seed: int) -> WorldModel:
+    rng, encoder = np.random.default_rng(seed), Unsure(SHAPE)
+    memory = Memory(DatasetInfo(SHAPE, Discrete(5)), encoder)
+    memory.extend([make_episode(rng, n, SHAPE, Discrete(5), f"e{i}") for i, n in enumerate(lengths)], encoder)
+    return WorldModel(encoder, memory, DynamicsConfig())
+
+
+def divergence(p: tuple[np.ndarray, np.ndarray], q: tuple[np.ndarray, np.ndarray]) -> float:
+    """KL(p || q), term by term as gaussian.py has it."""
+    (p_mu, p_sigma), (q_mu, q_sigma) = p, q
+    terms = np.log(q_sigma / p_sigma) + (p_sigma**2 + (p_mu - q_mu) ** 2) / (2 * q_sigma**2) - 0.5
+    return float(terms.sum())
+
+
+def literal(model: WorldModel, moments: list[np.ndarray], horizon: int) -> list[tuple[float, list[int]]]:
+    """Of every recorded moment, the nearest first: its distance, and what was done from it on, the last held."""
+    asked = [tuple(x[0].double().numpy() for x in model.encoder.encode(frame[None])) for frame in moments]
+    found = []
+    for episode in model.memory.episodes:
+        mu, sigma = (x.double().numpy() for x in (episode.latents.mu, episode.latents.sigma))
+        for step in range(len(episode.actions)):
+            distance = 0.0
+            for back, weight in enumerate(CONTEXT):
+                then, now = max(step - back, 0), asked[min(back, len(asked) - 1)]
+                distance += weight * divergence((mu[then], sigma[then]), now)  # type: ignore[arg-type]
+            taken = [int(a) for a in episode.actions[step : step + horizon]]
+            found.append((distance, taken + [taken[-1]] * (horizon - len(taken))))
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def past(frames: list[np.ndarray]) -> Past:
+    count = len(frames)
+    shown = np.array(frames, np.uint8).reshape(1, count, *SHAPE)
+    return Past(shown, np.zeros((1, count), np.int64), np.ones((1, count), bool))
+
+
+@settings(max_examples=25)
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    seed=st.integers(0, 999),
+    seen=st.integers(0, 3),
+    most=st.integers(1, 60),
+    horizon=st.integers(1, 6),
+)
+def test_it_is_what_followed_the_moments_of_least_divergence(
+    lengths: list[int], seed: int, seen: int, most: int, horizon: int
+) -> None:
+    model = world(lengths, seed)
+    frames = list(np.random.default_rng(seed + 1).integers(0, 256, (seen + 1, *SHAPE), np.uint8))
+    proposed = Recall(model, most).continuations(frames[-1], past(frames[:-1]), horizon)
+    expected = literal(model, frames[::-1], horizon)[: min(most, sum(lengths))]
+    assert proposed.actions.tolist() == [actions for _, actions in expected]
+    distances = np.array([distance for distance, _ in expected])
+    apart = distances - distances[0]
+    weights = np.exp(-apart / max(apart[:NEAREST].mean(), 1e-12))
+    assert proposed.chances == pytest.approx(weights / weights.sum(), rel=1e-4, abs=1e-7)
+    assert bool((np.diff(proposed.chances) <= 1e-12).all())
+
+
+def test_where_an_episode_ends_its_last_action_is_held() -> None:
+    model = world([4], 0)
+    episode = model.memory.episodes[0]
+    assert episode.frames is not None
+    proposed = Recall(model, 1).continuations(np.asarray(episode.frames[3]), past([np.asarray(episode.frames[2])]), 5)
+    assert proposed.actions.tolist() == [[int(episode.actions[3])] * 5]
+    assert proposed.chances.tolist() == [1]
