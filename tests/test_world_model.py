@@ -13,6 +13,7 @@ from memworld.dynamics import DynamicsConfig
 from memworld.episodes import Episode
 from memworld.gaussian import at_mean
 from memworld.memory import Memory
+from memworld.rollout import Past
 from memworld.world_model import WorldModel
 from tests.helpers import LEFT_RIGHT, PixelEncoder, one_clear_error, walk
 
@@ -417,3 +418,72 @@ def test_reanchor_leaves_threads_that_disagree_and_searches_where_most_have() ->
     assert {c.episode for c in rollout.citations(0, 1)} == {"b", "c"}
     followed = model.imagine(frame(100, lane=1), [[1, 1, 1, 1]], mode="follow")
     assert followed.searched[0].tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize("steering", [False, True])
+def test_a_policy_is_imagined_as_the_actions_it_takes_are(steering: bool) -> None:
+    encoder = PixelEncoder(sigma=0.01)
+    memory = Memory(LEFT_RIGHT, encoder)
+    memory.extend([RIGHT, LEFT, walk("turning", 60, [1, 0, 0, 1, 1, 1])], encoder)
+    model = WorldModel(encoder, memory, AnalogueConfig.steering() if steering else DynamicsConfig("replay_l2", k=2))
+    before = Past(frame(70)[None, None], np.array([[1]]), np.ones((1, 1), bool))
+    seen: list[torch.Tensor] = []
+    rng = np.random.default_rng(0)
+
+    def policy(recent: torch.Tensor) -> np.ndarray:
+        seen.append(recent.clone())
+        return np.where(recent[:, 0, 0] < 85, 1, rng.integers(0, 2, len(recent)))
+
+    rollout, actions = model.imagine_policy(frame(80), policy, 4, count=3, past=before, seed=5)
+    assert (actions.shape, actions[:, 0].tolist()) == ((3, 4), [1, 1, 1])
+    again = model.imagine(frame(80), actions, past=before, seed=5)
+    for name in ("rewards", "termination", "rows", "weights", "support"):
+        assert torch.equal(getattr(rollout, name), getattr(again, name)), name
+    assert torch.equal(rollout.latents.mu, again.latents.mu)
+    np.testing.assert_array_equal(rollout.frames, again.frames)
+    # It sees the moments that were given, and one more after every step, the latest first.
+    assert [recent.shape for recent in seen] == [(3, 2 + step, 2) for step in range(4)]
+    assert seen[0][:, :, 0].tolist() == [[80, 70]] * 3
+    for step in range(1, 4):
+        assert torch.equal(seen[step][:, 1:], seen[step - 1])
+        assert torch.equal(seen[step][:, 0], rollout.latents.mu[:, step - 1])
+
+
+def test_a_policy_acts_in_every_observation_and_must_give_an_action_for_each() -> None:
+    model = world(RIGHT, LEFT, conditioning="hard")
+    frames = np.stack([frame(60), frame(90)])
+    rollout, actions = model.imagine_policy(frames, lambda recent: np.array([1, 0]), 2, decode=False)
+    assert actions.tolist() == [[1, 1], [0, 0]]
+    assert rollout.latents.mu[:, 0, 0].tolist() == [70, 80]
+    one, taken = model.imagine_policy(model.encode(frame(60)), lambda recent: np.array([1]), 3, decode=False)
+    assert (one.rewards.shape, taken.tolist()) == ((1, 3), [[1, 1, 1]])
+    for wrong in (np.array(1), np.array([1]), np.array([1, 0, 1]), np.array([[1, 0]])):
+        with one_clear_error("the policy gave actions of shape .* give one per future"):
+            model.imagine_policy(frames, lambda recent, wrong=wrong: wrong, 2)  # type: ignore[misc]
+    with one_clear_error(r"action 2 is outside Discrete\(2\)"):
+        model.imagine_policy(frames, lambda recent: np.array([2, 0]), 2)
+    with one_clear_error("horizon is 0"):
+        model.imagine_policy(frames, lambda recent: np.array([1, 0]), 0)
+    with one_clear_error("2 observations and 3 action sequences"):
+        model.imagine_policy(frames, lambda recent: np.array([1, 0]), 2, count=3)
+
+
+def test_a_history_is_what_was_seen_at_the_posteriors_means() -> None:
+    model = world(RIGHT, LEFT, sigma=5.0)
+    alone = model.history(frame(80))
+    assert alone.latents.z.tolist() == alone.latents.mu.tolist() == [[[80, 0]]]
+    assert alone.latents.sigma.tolist() == [[[5, 5]]]
+    frames = np.stack([frame(80), frame(100)])
+    shown = np.stack([[frame(60), frame(70)], [frame(0), frame(110)]])
+    known = np.array([[True, True], [False, True]])
+    history = model.history(frames, Past(shown, np.zeros((2, 2), np.int64), known))
+    assert history.latents.mu[..., 0].tolist() == [[60, 70, 80], [0, 110, 100]]
+    assert torch.equal(history.latents.z, history.latents.mu)
+    assert history.known.tolist() == [[True, True, True], [False, True, True]]
+    before = model.encode(frame(80)).z
+    model.history(frame(80))
+    other = world(RIGHT, LEFT, sigma=5.0)
+    assert torch.equal(other.encode(frame(80)).z, before)
+    assert torch.equal(other.encode(frame(80)).z, model.encode(frame(80)).z)  # it draws nothing of the world's own
+    with one_clear_error("a past of 2 and 1 observations"):
+        model.history(frame(80), Past(shown, np.zeros((2, 2), np.int64), known))
