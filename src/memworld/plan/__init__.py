@@ -3,6 +3,7 @@
 `planning_policy` joins a world model and a planner to a policy for the real world. The parts: `objective.py` says
 how good a future is, `value.py` what its end is worth, `behaviour.py` what good agents do, and one file each holds a
 planner: `vote.py` (the paper's), `random_shooting.py`, `cem.py`, `mppi.py`. `cloning.py` acts without imagination.
+`costs.py` lets the solvers of stable-worldmodel plan.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +19,9 @@ from memworld.plan.behaviour import Behaviour
 from memworld.plan.cem import CEM
 from memworld.plan.cloning import BehaviourPolicy, NearestNeighbours
 from memworld.plan.config import PlanConfig
+from memworld.plan.costs import SolverCost
 from memworld.plan.mppi import MPPI
+from memworld.plan.objective import Goal, Objective, Return
 from memworld.plan.policy import Mind, PlanningPolicy, Policy, PolicyMaker
 from memworld.plan.problem import Decision, Planner, Problem, Proposals
 from memworld.plan.random_shooting import RandomShooting
@@ -114,11 +117,15 @@ __all__ = [
     "Behaviour",
     "Decision",
     "EpisodicValue",
+    "Goal",
+    "Objective",
     "PlanConfig",
     "Planner",
     "PlanningPolicy",
     "Problem",
     "Proposals",
     "RandomShooting",
+    "Return",
+    "SolverCost",
     "planning_policy",
 ]

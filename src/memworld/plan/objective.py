@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from memworld.gaussian import Latents
+from memworld.memory import Rows
 from memworld.plan.value import EpisodicValue
 from memworld.rollout import Imagined, Rollout
+from memworld.world_model import WorldModel
 
 
 class Objective(Protocol):
@@ -41,6 +44,22 @@ class Return:
     value: EpisodicValue | None = None
     pessimism: float = 0.0
 
+    @classmethod
+    def of(cls, rows: Rows, discount: float = 0.98, with_value: bool = True, pessimism: float = 0.0) -> "Return":
+        """The return by what a memory holds.
+
+        Args:
+            rows: the memory's.
+            discount: of a step.
+            with_value: whether the end of a future counts.
+            pessimism: see `Return`.
+
+        Raises:
+            MemworldError: as `EpisodicValue`.
+        """
+        value = EpisodicValue(rows, discount)
+        return cls(discount, value.spread, value if with_value else None, pessimism)
+
     def score(self, futures: Imagined) -> Tensor:
         """(B,) float64."""
         alive = (1 - futures.termination.double()).cumprod(1)
@@ -67,6 +86,19 @@ class Goal:
 
     picture: Latents
     unit: float
+
+    @classmethod
+    def of(cls, world: WorldModel, picture: np.ndarray) -> "Goal":
+        """The goal of coming to look like a picture.
+
+        Args:
+            world: whose encoder and memory say what looks like it.
+            picture: uint8 (H, W, C).
+
+        Raises:
+            MemworldError: a picture of another type or size than the encoder's.
+        """
+        return cls(world.history(picture).present, goal_unit(world.memory.rows.latents.mu))
 
     def score(self, futures: Imagined) -> Tensor:
         """(B,) float64: the root mean squared difference of the means, negative."""

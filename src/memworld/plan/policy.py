@@ -7,18 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from memworld.actions import stored_dtype, stored_shape
 from memworld.errors import MemworldError
 from memworld.plan.behaviour import CONTEXT, Behaviour
 from memworld.plan.config import PlanConfig
-from memworld.plan.objective import Goal, Objective, Return, goal_unit
+from memworld.plan.objective import Goal, Objective, Return
 from memworld.plan.problem import Planner, Problem, Proposals
 from memworld.plan.recall import Recall
 from memworld.plan.sequences import held_actions
-from memworld.plan.value import EpisodicValue
 from memworld.rollout import Past, Rollout
 from memworld.world_model import WorldModel
 
@@ -46,15 +44,14 @@ class Mind:
         self.context = max(CONTEXT, world.prepare().context)
 
     def _objective(self) -> Objective:
-        config, rows = self.config, self.world.memory.rows
+        config = self.config
         if config.objective == "goal":
             if self._goal is None:
                 raise MemworldError("the objective is a goal: give its picture")
-            return Goal(self.world.encode(self._goal, torch.Generator().manual_seed(0)), goal_unit(rows.latents.mu))
+            return Goal.of(self.world, self._goal)
         if self._goal is not None:
             raise MemworldError("a goal picture was given for another objective: use the objective goal")
-        value = EpisodicValue(rows, config.discount)
-        return Return(config.discount, value.spread, value if config.value else None, config.pessimism)
+        return Return.of(self.world.memory.rows, config.discount, config.value, config.pessimism)
 
     def propose(
         self, frame: np.ndarray, past: Past, before: np.ndarray, count: int, rng: np.random.Generator
