@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from memworld.actions import (
     ActionSpace,
     action_features,
+    action_parts,
     as_actions,
     choice_names,
     column_names,
+    column_scales,
     describe_actions,
     discrete_features,
     restore_actions,
@@ -343,3 +345,16 @@ def test_whole_numbers_of_a_box_come_back_as_they_were() -> None:
         as_actions({**given_actions, "d": [2**31 - 1, 0]}, space)
     with one_clear_error("of 'u' are no whole numbers"):
         as_actions({**given_actions, "u": [254.9]}, space)
+
+
+@pytest.mark.parametrize(
+    "space", [MINERL, HALF_BOUNDED, Box(-3, 9, (2,), np.int16), Discrete(4), MultiDiscrete([2, 3])], ids=str
+)
+def test_scales_undo_what_features_do_to_numbers(space: ActionSpace) -> None:
+    stored = as_actions(sampled_actions(space, 20, 0), space)
+    columns, scales = stored.reshape(20, -1), column_scales(space)
+    assert scales.shape == (columns.shape[1],)
+    numbers = np.concatenate([np.full(p.columns.stop - p.columns.start, not p.discrete) for p in action_parts(space)])
+    features = action_features(stored, space)[:, ~discrete_features(space)]
+    np.testing.assert_allclose(features * scales[numbers], columns[:, numbers])
+    assert bool((scales[~numbers] == 1).all())
