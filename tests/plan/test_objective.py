@@ -45,7 +45,7 @@ def test_values_are_discounted_rewards_to_the_episode_s_end(
             assert float(value.of_rows[row]) == pytest.approx(literal(rows, row, discount, value.of_rows), abs=1e-6)
         else:
             over, number = bool(rows.terminations[row - 1]), int(rows.episodes[row])
-            per_step = float(np.mean(np.array(made[number][0], np.float32)))
+            per_step = float(np.mean(made[number][0]))
             assert float(value.of_rows[row]) == pytest.approx(0 if over else per_step / (1 - discount), abs=1e-6)
     assert value.spread == pytest.approx(float(np.std(value.of_rows[rows.has_successor].numpy())), abs=1e-9)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from memworld.cli import planning
 from memworld.cli.app import app
 from memworld.cli.options import Output, Overwrite, Quiet, Resume, Seed, on_existing
 
@@ -24,40 +25,25 @@ def control(
     planner: Planner,
     output: Output = Path("runs/control"),
     episodes: Annotated[int, typer.Option("--episodes", "-n", help="Real episodes of every way to act.")] = 20,
-    max_steps: Annotated[int, typer.Option("--max-steps", help="Most steps of an episode.")] = 1000,
-    random_start: Annotated[int, typer.Option("--random-start", help="Most random steps before an episode.")] = 30,
-    horizon: Annotated[int | None, typer.Option("--horizon", help="Steps to imagine.")] = None,
-    candidates: Annotated[
-        int | None, typer.Option("--candidates", help="Sequences of actions to imagine for a decision.")
-    ] = None,
-    iterations: Annotated[int | None, typer.Option("--iterations", help="Rounds of a decision.")] = None,
-    commit: Annotated[int | None, typer.Option("--commit", help="Steps of a plan taken before the next.")] = None,
+    max_steps: planning.MaxSteps = 1000,
+    random_start: planning.RandomStart = 30,
+    horizon: planning.Horizon = None,
+    candidates: planning.Candidates = None,
+    iterations: planning.Iterations = None,
+    commit: planning.Commit = None,
     objective: Annotated[
         str | None, typer.Option("--objective", help="return, or goal: to look like a picture.")
     ] = None,
     goal: Annotated[Path | None, typer.Option("--goal", metavar="PNG", help="Picture, of --objective goal.")] = None,
-    discount: Annotated[float | None, typer.Option("--discount", help="Of a step's reward.")] = None,
-    value: Annotated[
-        bool | None, typer.Option("--value/--no-value", help="Whether the end of a future counts for what it is worth.")
-    ] = None,
-    pessimism: Annotated[
-        float | None, typer.Option("--pessimism", help="What is taken off for steps that memory does not know.")
-    ] = None,
-    proposals: Annotated[
-        str | None, typer.Option("--proposals", help="Where sequences come from: memory, behaviour or even.")
-    ] = None,
-    recalled: Annotated[
-        int | None, typer.Option("--recalled", help="Moments whose continuations memory proposes.")
-    ] = None,
-    best: Annotated[
-        float | None, typer.Option("--best", help="Share of the episodes that behaviour learns from.")
-    ] = None,
-    explore: Annotated[float | None, typer.Option("--explore", help="Share of proposals drawn evenly.")] = None,
-    temperature: Annotated[float | None, typer.Option("--temperature", help="Of mppi.")] = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option("--strategy", help="Of imagination: analogues, hybrid, replay_l2, ... [default: to be steered]."),
-    ] = None,
+    discount: planning.Discount = None,
+    value: planning.Value = None,
+    pessimism: planning.Pessimism = None,
+    proposals: planning.Proposing = None,
+    recalled: planning.Recalled = None,
+    best: planning.Best = None,
+    explore: planning.Explore = None,
+    temperature: planning.Temperature = None,
+    strategy: planning.ImaginedBy = None,
     yardsticks: Annotated[
         bool, typer.Option("--yardsticks/--no-yardsticks", help="Whether random play and the demonstrator play too.")
     ] = True,
@@ -78,37 +64,32 @@ def control(
     from memworld.plan import PlanConfig
     from memworld.worlds import open_world
 
-    given = {
-        name: said
-        for name, said in (
-            ("horizon", horizon),
-            ("candidates", candidates),
-            ("iterations", iterations),
-            ("commit", commit),
-            ("objective", objective),
-            ("discount", discount),
-            ("value", value),
-            ("pessimism", pessimism),
-            ("proposals", proposals),
-            ("recalled", recalled),
-            ("best", best),
-            ("explore", explore),
-            ("temperature", temperature),
-        )
-        if said is not None
-    }
+    options = planning.given(
+        horizon=horizon,
+        candidates=candidates,
+        iterations=iterations,
+        commit=commit,
+        objective=objective,
+        discount=discount,
+        value=value,
+        pessimism=pessimism,
+        proposals=proposals,
+        recalled=recalled,
+        best=best,
+        explore=explore,
+        temperature=temperature,
+    )
     words: list[object] = ["memworld", "control", world, "--memory", memory]
     words += [word for name in planner for word in ("--planner", name)]
     words += ["--output", output, "-n", episodes, "--max-steps", max_steps, "--random-start", random_start]
-    for name, said in given.items():
-        words += [f"--{'' if said else 'no-'}value"] if name == "value" else [f"--{name}", said]
+    words += planning.words(options)
     words += [] if goal is None else ["--goal", goal]
     words += [] if strategy is None else ["--strategy", strategy]
     words += [*([] if yardsticks else ["--no-yardsticks"]), *([] if videos else ["--no-videos"]), "--seed", seed]
     result = control_by_planning(
         open_world(world),
         memory,
-        [PlanConfig(planner=name, **given) for name in planner],  # type: ignore[arg-type]
+        [PlanConfig(planner=name, **options) for name in planner],
         PlayConfig(episodes, max_steps, random_start, seed),
         output,
         on_existing(resume, overwrite),

@@ -95,7 +95,7 @@ def control(
         resolved = {
             "world": world.name,
             "frameskip": world.frameskip,
-            "memory": _identity(memory),
+            "memory": identity(memory),
             "playing": asdict(config),
             "ways": [*own, *ways],
             **(settings or {}),
@@ -139,7 +139,7 @@ def check_same_game(memory: Memory, info: DatasetInfo) -> None:
             )
 
 
-def _identity(memory: Memory) -> dict[str, Any]:
+def identity(memory: Memory) -> dict[str, Any]:
     """What tells a memory from others."""
     ids = hashlib.sha256(json.dumps(memory.ids).encode()).hexdigest()
     return {
