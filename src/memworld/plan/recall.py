@@ -19,7 +19,7 @@ from memworld.world_model import WorldModel
 NEAREST = 10
 """Moments whose mean distance is the scale on which chances fall."""
 
-CONTEXT = (1.0, 0.5)
+CONTEXT = (1.0, 0.2)
 """What the present moment counts, and the one before it, which tells how things move."""
 
 
