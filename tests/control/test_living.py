@@ -21,11 +21,12 @@ from memworld.evaluate.playing import Played, play
 from memworld.memory import Memory
 from memworld.plan import PlanConfig
 from memworld.record import record
-from memworld.store import open_memory
+from memworld.store import INDEX, open_memory
 from memworld.world_model import WorldModel
 from memworld.worlds import World, open_world
 from tests.control.test_control import refused, timeless
 from tests.helpers import one_clear_error, untrained_vae
+from tests.test_interrupt import interrupted, memworld
 
 PLACES = 12
 """Of the corridor; at the last one lies the reward."""
@@ -90,7 +91,7 @@ def test_living_from_nothing_gains_more_and_more(grown: LivingResult) -> None:
     assert [episode.lived for episode in grown.episodes] == [25 * number for number in range(20)]
     assert np.mean(gained[-5:]) > np.mean(gained[:5]) + 5
     (finding,) = grown.growth.findings
-    assert (finding.way, finding.against, finding.verdict) == ("the last 5 episodes", "the first 5", "holds")
+    assert (finding.way, finding.against, finding.verdict) == ("the last 5 episodes", "the first 5 episodes", "holds")
     assert grown.growth.sentence.startswith("The return grew: it was ")
     assert "Episodes 0 to 4 were acted by the world's own random policy" in grown.growth.notes[0]
     assert "no whole episodes" in grown.growth.notes[1]
@@ -121,7 +122,7 @@ def test_files_and_report(grown: LivingResult) -> None:
         grown.growth.sentence,
         "return against real steps lived",
         "mean of 5 episodes, up to that one",
-        "the last 5 episodes more than the first 5",
+        "the last 5 episodes more than the first 5 episodes",
         "Episode 19, acted by mppi: return",
         "round 3",
         "memworld live again",
@@ -165,6 +166,26 @@ def test_an_interrupted_life_goes_on_as_if_it_had_not_been(
     count = len(pieced.rows)
     np.testing.assert_array_equal(pieced.rows.latents.z, whole.rows.latents.z[:count])
     np.testing.assert_array_equal(pieced.rows.actions[:-1], whole.rows.actions[: count - 1])
+
+
+def test_a_real_interrupt_keeps_what_was_finished(pong_memory: Path, tmp_path: Path) -> None:
+    output, said = tmp_path / "run", tmp_path / "said.txt"
+    command = ("live", "pong", "--memory", pong_memory, "--planner", "behaviour", "-o", output, "--every", 2, "-q")
+    sizes = ("--max-steps", 60, "--random-start", 5)
+
+    def count() -> int:
+        folder = output / "memory"
+        return len(open_memory(folder).entries) - 4 if (folder / INDEX).exists() else 0
+
+    interrupted(said, lambda: count() >= 2, *command, *sizes, "-n", 30)
+
+    kept = count()
+    assert 2 <= kept < 30
+    before = [episode.sha256 for episode in open_memory(output / "memory").episodes]
+    memworld(*command, *sizes, "-n", kept + 1, "--resume")
+    after = [episode.sha256 for episode in open_memory(output / "memory").episodes]
+    assert after[:-1] == before
+    assert len(json.loads((output / "living.json").read_text())["episodes"]) == kept + 1
 
 
 def test_a_life_can_be_made_longer(grown: LivingResult, empty: Path, tmp_path: Path) -> None:
@@ -263,6 +284,7 @@ def test_every_setting_of_a_planner_but_the_goal_is_an_option() -> None:
 
 
 def test_what_is_refused(empty: Path, tmp_path: Path) -> None:
+    before = contents(empty)
     with one_clear_error("every is 0: a round has at least 1 episode"):
         lived(tmp_path / "run", empty, every=0)
     with one_clear_error("the objective is goal"):
@@ -271,8 +293,9 @@ def test_what_is_refused(empty: Path, tmp_path: Path) -> None:
         lived(tmp_path / "run", empty, plan=replace(PLAN, planner="alphago"))
     with one_clear_error("none"):
         lived(tmp_path / "run", tmp_path / "none")
-    with one_clear_error("lies in the output folder"):
-        lived(empty.parent, empty, on_existing="overwrite")
+    for output in (empty, empty.parent, empty / "run"):
+        with one_clear_error("is, contains or lies in the memory"):
+            lived(output, empty, on_existing="overwrite")
     with one_clear_error("the memory is of corridor, the world is pong"):
         live(open_world("pong"), empty, PLAN, LIFE, tmp_path / "run")
     states = replace(CORRIDOR, state_names=("place", "time"))
@@ -281,7 +304,7 @@ def test_what_is_refused(empty: Path, tmp_path: Path) -> None:
     with one_clear_error("the memory has states place, time, corridor has none"):
         lived(tmp_path / "run", tmp_path / "states")
     assert not (tmp_path / "run").exists()
-    assert (empty / "encoder").is_dir()
+    assert contents(empty) == before
 
 
 def test_an_episode_of_another_kind_in_the_life_s_memory_is_named(empty: Path, tmp_path: Path) -> None:
@@ -299,7 +322,10 @@ def test_an_episode_of_another_kind_in_the_life_s_memory_is_named(empty: Path, t
 @pytest.mark.parametrize(
     ("gained", "said"),
     [
-        ([0, 0, 1, 5, 6, 6], "The return grew: it was 0.333 over the first 3 and 5.67 over the last 3 episodes"),
+        (
+            [0, 0, 1, 5, 6, 6],
+            "The return grew: it was 0.333 over the first 3 episodes and 5.67 over the last 3 episodes",
+        ),
         ([5, 6, 6, 0, 0, 1], "The return did not grow: "),
         ([0, 6, 2, 5, 1, 6], "It is not shown that the return grew: "),
         ([0, 1, 2, 3], "cannot be told of 4 episodes"),

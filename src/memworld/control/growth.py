@@ -78,9 +78,11 @@ def growth(
     start = np.empty(0) if recorded is None else recorded.returns
     findings = []
     if len(gained) >= 2 * every:
-        findings.append(Finding(_last(every), f"the first {every}", lead(gained[-every:], gained[:every], config.seed)))
+        findings.append(
+            Finding(_of("last", every), _of("first", every), lead(gained[-every:], gained[:every], config.seed))
+        )
     if len(start):
-        findings.append(Finding(_last(every), BEGINNING, lead(gained[-every:], start, config.seed)))
+        findings.append(Finding(_of("last", every), BEGINNING, lead(gained[-every:], start, config.seed)))
     return Growth(
         _sentence(gained, findings[0] if len(gained) >= 2 * every else None, every),
         tuple(findings),
@@ -91,8 +93,8 @@ def growth(
     )
 
 
-def _last(every: int) -> str:
-    return "the last episode" if every == 1 else f"the last {every} episodes"
+def _of(end: str, every: int) -> str:
+    return f"the {end} episode" if every == 1 else f"the {end} {every} episodes"
 
 
 def _sentence(gained: np.ndarray, found: Finding | None, every: int) -> str:

@@ -95,8 +95,8 @@ def live(
 
     Raises:
         MemworldError: a round without an episode, an unknown planner or one that wants no return; a memory that
-            cannot be opened, is of another world or lies in `output`; a folder that cannot be used, was begun with
-            other settings or has more episodes already; or the simulator failed.
+            cannot be opened, is of another world, or is, contains or lies in `output`; a folder that cannot be used,
+            was begun with other settings or has more episodes already; or the simulator failed.
     """
     given, output = Path(memory), Path(output)
     lookup(PLANNERS, plan.planner, "planner")
@@ -104,8 +104,9 @@ def live(
         raise MemworldError(f"every is {every}: a round has at least 1 episode")
     if plan.objective != "return":
         raise MemworldError(f"the objective is {plan.objective}, but lives are told by their returns: use return")
-    if given.resolve().is_relative_to(output.resolve()):
-        raise MemworldError(f"the memory {given} lies in the output folder {output}: name another folder")
+    memory_folder, run_folder = given.resolve(), output.resolve()
+    if memory_folder.is_relative_to(run_folder) or run_folder.is_relative_to(memory_folder):
+        raise MemworldError(f"output {output} is, contains or lies in the memory {given}: name another folder")
     start = WorldModel.open(given, dynamics or DYNAMICS)
     with contextlib.closing(world.make()) as env, contextlib.ExitStack() as held:
         info = dataset_info(world, env)
@@ -202,8 +203,8 @@ def _way(
 
 def _to_remember(played: Played, way: str, stream: MemoryStream) -> Episode:
     """The episode under an id that is not taken; what of its outcome is not in it goes into its source."""
-    id = next(id for number in itertools.count() if (id := f"{NAME}-{number:06}") not in stream.ids)
-    episode = played.episode
+    taken, episode = stream.ids, played.episode
+    id = next(id for number in itertools.count() if (id := f"{NAME}-{number:06}") not in taken)
     source = {**episode.source, "policy": way, "seconds": played.outcome.seconds_median}
     return replace(episode, id=id, source=source, states=episode.states if stream.memory.info.state_names else None)
 
