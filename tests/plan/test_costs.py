@@ -14,6 +14,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
+from memworld.analogues import AnalogueDynamics
 from memworld.datasets import DatasetInfo
 from memworld.episodes import Episode
 from memworld.memory import Memory
@@ -137,6 +138,16 @@ def test_numbers_in_a_policy_s_own_units_are_restored(lights: WorldModel) -> Non
     scaled = SolverCost(lights, restore=lambda numbers: numbers / 10).get_cost(info, 10 * candidates)
     torch.testing.assert_close(scaled, plain)
     assert not torch.equal(SolverCost(lights).get_cost(info, 10 * candidates), plain)
+
+
+def test_what_is_learned_in_a_solver_s_inference_mode_serves_outside_of_it() -> None:
+    world = corridor(4)
+    candidates = torch.nn.functional.one_hot(torch.zeros(1, 2, 3, dtype=torch.int64), 3).float()
+    with torch.inference_mode():
+        SolverCost(world, Return.of(world.memory.rows)).get_cost({"pixels": shown([picture(4)], 2)}, candidates)
+    made = world.prepare()
+    assert isinstance(made, AnalogueDynamics)
+    assert not made.analogues.own_variance.is_inference()
 
 
 def test_bad_input(lights: WorldModel, walks: WorldModel) -> None:
