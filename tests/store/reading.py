@@ -28,17 +28,22 @@ _MOST = 20
 
 _DYNAMICS = DynamicsConfig("replay_kl", k=3, conditioning="none")
 
+_PATIENCE = 60.0
+"""Seconds that a reader waits for the first episode."""
+
 
 # The writer
 
 
 def write(tell: Tell, path: str, seconds: float, seed: int, appends_only: bool) -> None:
     """Change a memory for some time, and tell the ids that it holds after each change."""
-    rng, until = random.Random(seed), time.monotonic() + seconds
-    ids: list[str] = []
-    number = 0
+    rng = random.Random(seed)
     with MemoryStream(path, empty(), ENCODER, episodes=1) as stream:
-        tell(ids)
+        tell([])
+        stream.append(lived("r0"))
+    ids, number = ["r0"], 1
+    tell(ids)
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         with MemoryStream.open(path, episodes=1) as stream:
             for _ in range(rng.randint(1, 4)):
@@ -149,12 +154,17 @@ class Witness:
 
 def read(tell: Tell, path: str, seconds: float, seed: int) -> dict[str, object]:
     """Open, refresh, search and check a memory for some time, and tell the ids of every state that is seen."""
-    until = time.monotonic() + seconds
-    while not (Path(path) / "encoder/encoder.json").exists() and time.monotonic() < until:
+    patience = time.monotonic() + _PATIENCE
+    while not (Path(path) / "encoder/encoder.json").exists() and time.monotonic() < patience:
         time.sleep(0.01)  # it is being begun
     witness = Witness(tell, Path(path), seed)
     rng, counts = witness.rng, witness.counts
     world, late = WorldModel.open(path, _DYNAMICS), open_memory(path)
+    # A busy machine may take long over the first episode, and reading nothing shows nothing.
+    while not world.memory.ids and time.monotonic() < patience:
+        time.sleep(0.01)
+        world.refresh()
+    until = time.monotonic() + seconds
     while time.monotonic() < until and len(counts.wrong) < 10:
         what = rng.random()
         if what < 0.6:
