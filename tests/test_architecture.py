@@ -38,6 +38,7 @@ PIPELINE = [
     "engine",
     "pixels",
     "pictures",
+    "inputs",
     "world_model",
     "envs",
     "plan",

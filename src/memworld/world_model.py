@@ -1,6 +1,5 @@
 """THE CORE: a world model whose dynamics is a search in memory."""
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memworld.actions import action_features, as_actions, sequence_features, stored_shape
+from memworld.actions import as_actions, sequence_features, stored_shape
 from memworld.analogues import AnalogueConfig
 from memworld.cluster import Cluster
 from memworld.encoders import Encoder, open_encoder
@@ -17,6 +16,7 @@ from memworld.engine import DynamicsSettings, Engine, IndexKind, ResolvedSetting
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents, at_mean, draw, seeded
 from memworld.imagine import Choose, Dynamics, Mode, imagine_latents
+from memworld.inputs import check_states, features_of, frames_of, history_of
 from memworld.learned import Shelf
 from memworld.lookup import Lookup
 from memworld.memory import Memory, Rows
@@ -143,7 +143,7 @@ class WorldModel:
         Raises:
             MemworldError: frames of another type or size than the encoder's.
         """
-        frames = self._frames(observations)
+        frames = frames_of(self.encoder, observations)
         if len(frames) == 0:
             raise MemworldError("no observations to encode: give at least one frame")
         mu, sigma = self.encoder.encode(frames)
@@ -160,7 +160,7 @@ class WorldModel:
             MemworldError: frames of another type or size than the encoder's, or a past that does not go with them.
         """
         present = self.encode(observations, seeded(0))
-        return self._history(at_mean(present.mu, present.sigma), past)
+        return history_of(self.encoder, at_mean(present.mu, present.sigma), past)
 
     def next(self, state: Latents, actions: Any, generator: torch.Generator | None = None) -> Prediction:
         """Predict the step that follows `state` under `actions`, knowing nothing of what went before it.
@@ -173,10 +173,12 @@ class WorldModel:
         Raises:
             MemworldError: actions outside the space, an empty memory, or k above its rows.
         """
-        self._check_state(state)
+        check_states(self.encoder, state)
         made = self.prepare()
         dream = made.begin(History.of(state), made.usual_mode)
-        return dream.step(self._features(actions, batch=len(state)), generator or self._generator)[0]
+        return dream.step(
+            features_of(actions, self.memory.info.action_space, len(state)), generator or self._generator
+        )[0]
 
     def decode(self, latents: Latents) -> np.ndarray:
         """The frames of latents' samples z: (..., D) to uint8 (..., H, W, C)."""
@@ -260,9 +262,11 @@ class WorldModel:
                 raise MemworldError(
                     f"the policy gave actions of shape {taken[-1].shape}: give one per future ({len(recent)})"
                 )
-            return self._features(taken[-1], batch=len(recent))
+            return features_of(taken[-1], space, len(recent))
 
-        batch = count or (len(observations) if isinstance(observations, Latents) else len(self._frames(observations)))
+        batch = count or (
+            len(observations) if isinstance(observations, Latents) else len(frames_of(self.encoder, observations))
+        )
         rollout = self._imagine(observations, [choose] * steps, batch, past, mode, seed, decode, False)
         return rollout, np.stack(taken, 1)
 
@@ -280,13 +284,13 @@ class WorldModel:
         """Imagine `count` futures under what is done at each step, or as many as there are observations."""
         generator = seeded(seed)
         start = observations if isinstance(observations, Latents) else self.encode(observations, generator)
-        self._check_state(start)
+        check_states(self.encoder, start)
         if len(start) != count and 1 not in (len(start), count):
             raise MemworldError(
                 f"{len(start)} observations and {count} action sequences: give one of either, or equal numbers"
             )
         batch = max(len(start), count)
-        history = self._history(start, past)
+        history = history_of(self.encoder, start, past)
         same = torch.arange(batch).clamp(max=len(start) - 1)
         asked = [step.expand(batch, -1) if isinstance(step, Tensor) else step for step in actions]
         predictions, searched = imagine_latents(
@@ -296,7 +300,7 @@ class WorldModel:
         squares = predictions[0].squares
         frames = None
         if decode:
-            seen = None if isinstance(observations, Latents) else self._frames(observations)[same.numpy()]
+            seen = None if isinstance(observations, Latents) else frames_of(self.encoder, observations)[same.numpy()]
             painter = self._paint()
             how = painter.usual(seen) if decode is True else decode
             frames = painter.draw(how, latents, seen, columns["rows"], columns["weights"], squares)
@@ -351,39 +355,3 @@ class WorldModel:
         self.prepare()
         assert self._painter is not None
         return self._painter
-
-    def _frames(self, observations: np.ndarray) -> np.ndarray:
-        """One frame or several as several."""
-        frames = np.asarray(observations)
-        return frames[None] if frames.ndim == len(self.encoder.frame_shape) else frames
-
-    def _history(self, present: Latents, past: Past | None) -> History:
-        """The present (B, D) and what went before it, encoded."""
-        if past is not None:
-            past.check(len(present), self.encoder.frame_shape)
-        if past is None or past.known.shape[1] == 0:
-            return History.of(present)
-        before = at_mean(*self.encoder.encode(past.observations.reshape(-1, *self.encoder.frame_shape)))
-        before = before.reshape(len(present), -1)
-        latents = Latents(
-            *(torch.cat([getattr(before, n), getattr(present, n)[:, None]], 1) for n in ("mu", "sigma", "z"))
-        )
-        return History(latents, torch.cat([torch.from_numpy(past.known), torch.ones(len(present), 1).bool()], 1))
-
-    def _check_state(self, state: Latents) -> None:
-        dim = math.prod(self.encoder.latent_shape)
-        if state.mu.ndim != 2 or len(state) == 0 or state.dim != dim:
-            raise MemworldError(
-                f"states must be (B, {dim}) latents with B of at least 1, got {tuple(state.mu.shape)}: "
-                "take them from encode or from an earlier prediction"
-            )
-
-    def _features(self, actions: Any, batch: int) -> Tensor:
-        """B actions, or one for all, to checked features (B, A)."""
-        space = self.memory.info.action_space
-        stored = as_actions(actions, space)
-        own = len(stored_shape(space))
-        stored = stored if stored.ndim == 1 + own else stored[None]
-        if len(stored) not in (1, batch) or stored.ndim != 1 + own:
-            raise MemworldError(f"actions have shape {stored.shape}: give one per state ({batch}), or one for all")
-        return torch.from_numpy(action_features(stored, space)).expand(batch, -1)
