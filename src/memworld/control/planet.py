@@ -1,21 +1,19 @@
 """PlaNet (Hafner et al. 2019), to compare with: its RSSM, trained on memory's episodes, and CEM over its rewards."""
 
 import time
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from memworld.actions import stored_dtype, stored_shape
 from memworld.baselines.model import TrainedBaseline
 from memworld.plan import CEM, PlanConfig, Problem
+from memworld.plan.objective import discounted
 from memworld.plan.policy import PolicyMaker
 from memworld.plan.problem import Proposals
+from memworld.plan.recent import Recent
 from memworld.plan.sequences import Spread
-from memworld.rollout import Past
 
 REMEMBERED = 10
 """Moments from which the network makes up its belief, the present among them."""
@@ -28,41 +26,33 @@ class PlanetPolicy:
         """Begin an episode."""
         self._model, self._config, self._rng = model, config, rng
         self._planner = CEM(config.candidates, config.iterations or CEM.iterations)
-        self._seen: deque[np.ndarray] = deque(maxlen=REMEMBERED)
-        self._done: deque[np.ndarray] = deque(maxlen=REMEMBERED - 1)
+        self._recent = Recent(model.action_space, REMEMBERED)
         self._plan: list[np.ndarray] = []
         self.support: list[float] = []
         self.decision_seconds: list[float] = []
 
     def __call__(self, observation: np.ndarray, info: Mapping[str, Any]) -> np.ndarray:
         """The action to take, in the stored form."""
-        self._seen.append(np.array(observation))
+        self._recent.see(observation)
         if not self._plan:
             began = time.perf_counter()
             self._plan = self._decide()
             self.decision_seconds.append(time.perf_counter() - began)
         action = self._plan.pop(0)
-        self._done.append(action)
+        self._recent.do(action)
         return action
 
     def _decide(self) -> list[np.ndarray]:
         config, space = self._config, self._model.action_space
-        past = Past(
-            np.stack([*self._seen])[None, :-1],
-            np.array([*self._done], stored_dtype(space)).reshape(1, len(self._seen) - 1, *stored_shape(space)),
-            np.ones((1, len(self._seen) - 1), bool),
-        )
-        discounts = config.discount ** torch.arange(config.horizon, dtype=torch.float64)
+        frame, past = self._recent.frame, self._recent.past
         seed = int(self._rng.integers(2**31))
 
         def propose(count: int, rng: np.random.Generator) -> Proposals:
             return Proposals.alike(Spread.even(space, config.horizon).draw(count, rng))
 
         def score(proposed: Proposals) -> Tensor:
-            rewards, termination = self._model.outcomes(self._seen[-1], proposed.actions, past=past, seed=seed)
-            alive = (1 - termination.double()).cumprod(1)
-            reached = torch.cat([torch.ones_like(alive[:, :1]), alive[:, :-1]], 1)
-            return (reached * rewards.double() * discounts).sum(1)
+            rewards, termination = self._model.outcomes(frame, proposed.actions, past=past, seed=seed)
+            return discounted(rewards, termination, config.discount)
 
         problem = Problem(space, config.horizon, propose, score, unit=1.0)
         return list(self._planner.plan(problem, self._rng).actions[: config.commit])

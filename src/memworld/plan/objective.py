@@ -27,6 +27,16 @@ class Objective(Protocol):
         ...
 
 
+def discounted(rewards: Tensor, termination: Tensor, discount: float) -> Tensor:
+    """Discounted sums (B,) float64 of rewards (B, T), each by the chance (B, T) that no step before it was the last."""
+    alive = (1 - termination.double()).cumprod(1)
+    # The step that ends an episode still gives its reward.
+    reached = torch.cat([torch.ones_like(alive[:, :1]), alive[:, :-1]], 1)
+    steps = torch.arange(rewards.shape[1], dtype=torch.float64)
+    total: Tensor = (reached * rewards.double() * discount**steps).sum(1)
+    return total
+
+
 @dataclass(frozen=True, eq=False)
 class Return:
     """Discounted reward, up to a likely termination, and the value of where a future ends.
@@ -62,16 +72,13 @@ class Return:
 
     def score(self, futures: Imagined) -> Tensor:
         """(B,) float64."""
-        alive = (1 - futures.termination.double()).cumprod(1)
-        # The step that ends an episode still gives its reward.
-        reached = torch.cat([torch.ones_like(alive[:, :1]), alive[:, :-1]], 1)
         gains = futures.rewards.double()
         if self.pessimism and isinstance(futures, Rollout):
             gains = gains - self.pessimism * self.unit * futures.support.nan_to_num(nan=0.0)
-        steps = torch.arange(gains.shape[1], dtype=torch.float64)
-        total: Tensor = (reached * gains * self.discount**steps).sum(1)
+        total = discounted(gains, futures.termination, self.discount)
         if self.value is not None and isinstance(futures, Rollout):
-            total = total + alive[:, -1] * self.discount ** gains.shape[1] * self.value.at_end(futures)
+            alive = (1 - futures.termination.double()).prod(1)
+            total = total + alive * self.discount ** gains.shape[1] * self.value.at_end(futures)
         return total
 
 

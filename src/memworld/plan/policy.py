@@ -2,7 +2,6 @@
 
 import itertools
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from memworld.plan.config import PlanConfig
 from memworld.plan.objective import Goal, Objective, Return
 from memworld.plan.problem import Planner, Problem, Proposals
 from memworld.plan.recall import Recall
+from memworld.plan.recent import Recent
 from memworld.plan.sequences import held_actions
 from memworld.rollout import Past, Rollout
 from memworld.world_model import WorldModel
@@ -99,8 +99,7 @@ class PlanningPolicy:
     def __init__(self, mind: Mind, planner: Planner, rng: np.random.Generator) -> None:
         """Begin an episode."""
         self._mind, self._planner, self._rng = mind, planner, rng
-        self._seen: deque[np.ndarray] = deque(maxlen=mind.context)
-        self._done: deque[np.ndarray] = deque(maxlen=mind.context - 1)
+        self._recent = Recent(mind.space, mind.context)
         self._plan = np.empty((0, *stored_shape(mind.space)), stored_dtype(mind.space))
         self._left = 0
         self.support: list[float] = []
@@ -108,7 +107,7 @@ class PlanningPolicy:
 
     def __call__(self, observation: np.ndarray, info: Mapping[str, Any]) -> np.ndarray:
         """The action to take, in the stored form."""
-        self._seen.append(np.array(observation))
+        self._recent.see(observation)
         if self._left == 0:
             began = time.perf_counter()
             self._decide()
@@ -116,13 +115,13 @@ class PlanningPolicy:
         action: np.ndarray = np.asarray(self._plan[0])
         self._plan = self._plan[1:]
         self._left -= 1
-        self._done.append(action)
+        self._recent.do(action)
         return action
 
     def _decide(self) -> None:
         """See, propose, imagine, choose."""
         mind, config = self._mind, self._mind.config
-        frame, past = self._seen[-1], self._past()
+        frame, past = self._recent.frame, self._recent.past
         supports: list[float] = []
 
         def propose(count: int, rng: np.random.Generator) -> Proposals:
@@ -140,17 +139,6 @@ class PlanningPolicy:
         decision = self._planner.plan(problem, self._rng)
         self._plan, self._left = decision.actions, config.commit
         self.support.append(supports[-1] if supports else float("nan"))
-
-    def _past(self) -> Past:
-        """The moments before the present, as far as they were seen."""
-        frames, actions = list(self._seen)[:-1], list(self._done)
-        shape = (1, len(frames), *self._seen[-1].shape)
-        stored = np.array(actions[len(actions) - len(frames) :], stored_dtype(self._mind.space))
-        return Past(
-            np.array(frames, np.uint8).reshape(shape),
-            stored.reshape(1, len(frames), *stored_shape(self._mind.space)),
-            np.ones((1, len(frames)), bool),
-        )
 
 
 Policy = Callable[[np.ndarray, Mapping[str, Any]], Any]
