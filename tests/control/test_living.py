@@ -257,7 +257,7 @@ def test_a_real_game_by_the_command(tmp_path: Path, call: Callable[..., Result])
     sizes = ("--max-steps", 40, "--random-start", 5, "--horizon", 4, "--candidates", 6, "--commit", 2, "-q")
     command = ("live", "freeway", "--memory", tmp_path / "memory", "--output", tmp_path / "run", "--every", 2, *sizes)
 
-    result = call(*command, "-n", 3, "--planner", "behaviour", "--no-value")
+    result = call(*command, "-n", 3, "--planner", "random_shooting", "--no-value")
 
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
@@ -266,10 +266,10 @@ def test_a_real_game_by_the_command(tmp_path: Path, call: Callable[..., Result])
     assert "Whether the return grew cannot be told of 3 episodes" in lines[-2]
     assert lines[-1] == f"The report is {tmp_path / 'run' / 'report.html'}"
     told = json.loads((tmp_path / "run" / "living.json").read_text())
-    assert [(e["way"], e["steps"]) for e in told["episodes"]] == [("behaviour", 40)] * 3
+    assert [(e["way"], e["steps"]) for e in told["episodes"]] == [("random_shooting", 40)] * 3
     assert len(told["start"]) == 2
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "--planner behaviour --horizon 4 --candidates 6 --commit 2 --no-value --seed 0" in page
+    assert "--planner random_shooting --horizon 4 --candidates 6 --commit 2 --no-value --seed 0" in page
 
     refused(call(*command, "-n", 3, "--resume"), "begun with other settings", "plan")
     refused(call(*command, "--resume", "--overwrite"), "contradict")

@@ -65,6 +65,7 @@ def control(
     from memworld.worlds import open_world
 
     options = planning.given(
+        planner,
         horizon=horizon,
         candidates=candidates,
         iterations=iterations,

@@ -56,6 +56,7 @@ def live(
     from memworld.worlds import open_world
 
     options = planning.given(
+        [planner],
         horizon=horizon,
         candidates=candidates,
         iterations=iterations,

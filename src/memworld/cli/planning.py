@@ -1,6 +1,6 @@
 """The options of a planner, and what becomes of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -31,9 +31,17 @@ MaxSteps = Annotated[int, typer.Option("--max-steps", help="Most steps of an epi
 RandomStart = Annotated[int, typer.Option("--random-start", help="Most random steps before an episode.")]
 
 
-def given(**options: Any) -> dict[str, Any]:
-    """Those options of a planner that were given: the rest stay as `PlanConfig` has them."""
-    return {name: said for name, said in options.items() if said is not None}
+def given(planners: Sequence[str], **options: Any) -> dict[str, Any]:
+    """Those options of planners that were given: the rest stay as `PlanConfig` has them.
+
+    Raises:
+        MemworldError: one that none of the planners heeds.
+    """
+    from memworld.plan.config import check_heeded
+
+    said = {name: value for name, value in options.items() if value is not None}
+    check_heeded(planners, said)
+    return said
 
 
 def words(options: Mapping[str, Any]) -> Iterator[object]:

@@ -60,6 +60,8 @@ def control_by_planning(
     names = [plan.planner for plan in plans]
     if twice := [name for name in names if names.count(name) > 1]:
         raise MemworldError(f"planner {twice[0]} is named twice: name each once")
+    if dynamics is not None and set(names) <= set(WITHOUT_IMAGINATION):
+        raise MemworldError(f"{', '.join(names)} imagine nothing: leave the strategy of imagination out")
     model = WorldModel.open(memory, dynamics or DYNAMICS)
     env = world.make()
     try:

@@ -1,7 +1,8 @@
 """The settings of a planner."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from memworld.errors import MemworldError
 from memworld.plan.value import check_discount
@@ -10,6 +11,45 @@ ObjectiveKind = Literal["return", "goal"]
 ProposalKind = Literal["memory", "behaviour", "even"]
 
 PROPOSALS: tuple[ProposalKind, ...] = get_args(ProposalKind)
+
+
+_IMAGINING = frozenset(
+    ("horizon", "candidates", "commit", "objective", "discount", "value", "pessimism", "proposals", "explore")
+)
+
+HEEDED: Mapping[str, frozenset[str]] = {
+    "vote": frozenset(),
+    "vinn": frozenset(),
+    "behaviour": frozenset(("best",)),
+    "random_shooting": _IMAGINING,
+    "cem": _IMAGINING | {"iterations"},
+    "mppi": _IMAGINING | {"iterations", "temperature"},
+}
+"""The settings that each planner heeds, beside those of its proposals, which are in `_OF_PROPOSALS`."""
+
+_OF_PROPOSALS: Mapping[str, frozenset[str]] = {
+    "memory": frozenset(("recalled",)),
+    "behaviour": frozenset(("best",)),
+    "even": frozenset(),
+}
+
+
+def check_heeded(planners: Sequence[str], given: Mapping[str, Any]) -> None:
+    """Do nothing if some planner heeds each setting that was given; unknown planners are another's concern.
+
+    Raises:
+        MemworldError: a setting that would be ignored.
+    """
+    heeded = frozenset[str]().union(*(HEEDED.get(planner, frozenset(given)) for planner in planners))
+    if "proposals" in heeded:
+        heeded |= _OF_PROPOSALS.get(given.get("proposals", PlanConfig.proposals), frozenset())
+    if given.get("objective") == "goal":
+        heeded -= {"discount", "value", "pessimism"}
+    if ignored := [name for name in given if name not in heeded]:
+        raise MemworldError(
+            f"{ignored[0]} says nothing to {', '.join(planners)} as asked: leave it out, or name a planner, "
+            "proposals or an objective that it belongs to"
+        )
 
 
 @dataclass(frozen=True)
