@@ -10,7 +10,10 @@ The reports lie in FOLDER/<world>/control/report.html, and `acting.md` holds all
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 from memworld import TrainingConfig, VAEConfig, WorldModel, open_world, record, remember, train_vae
+from memworld.baselines.model import TrainedBaseline
 from memworld.baselines.training import train_baseline
 from memworld.control import PlayConfig, control, read_returns
 from memworld.control.planet import planet_policy
@@ -52,8 +55,6 @@ def prepare(world: str, steps: int, folder: Path) -> None:
 
 def play(world: str, steps: int, folder: Path, episodes: int) -> None:
     """Real episodes by every way to act."""
-    from memworld.baselines.model import TrainedBaseline
-
     model = WorldModel.open(folder / "memory", DYNAMICS)
     planet = TrainedBaseline.open(folder / PLANET, model.encoder)
     ways = {name: planning_policy(model, PlanConfig(name)) for name in (*PLANNED, *CLONED)}
@@ -80,8 +81,6 @@ def table(output: Path, worlds: list[str]) -> str:
         returns = read_returns(path)
         lines += [f"\n## {world}\n", "| way | return | ms per decision |", "|---|---|---|"]
         for way, played in returns.ways.items():
-            import numpy as np
-
             mean, low, high = (float(x) for x in interval(np.array([o.gained for o in played]), 0))
             took = [o.seconds_median for o in played if o.seconds_median]
             lines.append(

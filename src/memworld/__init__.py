@@ -9,6 +9,7 @@ The public names, in the order in which data travels:
                 check_memory, compact_memory, forget_episodes, go_back
     world       WorldModel, DynamicsConfig, AnalogueConfig, Prediction, Rollout, Imagined, Past, Citation
     environment ImaginedEnv, ImaginedVectorEnv, EncodeObservation
+    acting      PlanConfig, planning_policy; `memworld.control` has control and live
     evaluation  EvaluationConfig, evaluate
     handing on  distill, push_memory, pull_memory
 
@@ -34,6 +35,7 @@ from memworld.formats.convert import convert
 from memworld.gaussian import Latents
 from memworld.inspection import inspect_memory
 from memworld.memory import Memory
+from memworld.plan import PlanConfig, planning_policy
 from memworld.record import record
 from memworld.remember import MemoryStream, RememberWrapper, remember
 from memworld.rollout import Citation, Imagined, Past, Prediction, Rollout
@@ -62,6 +64,7 @@ __all__ = [
     "MemoryStream",
     "MemworldError",
     "Past",
+    "PlanConfig",
     "Prediction",
     "ReadOptions",
     "RememberWrapper",
@@ -83,6 +86,7 @@ __all__ = [
     "open_encoder",
     "open_memory",
     "open_world",
+    "planning_policy",
     "pull_memory",
     "push_memory",
     "record",
