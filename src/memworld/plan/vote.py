@@ -16,6 +16,9 @@ from memworld.world_model import WorldModel
 PLAN_STEPS = 5
 """Actions that are voted on at a time (the paper's h)."""
 
+_DIGITS = 9
+"""Shares add up to no more digits than these: equal votes stay equal, and half a step stays half a step."""
+
 
 @dataclass(frozen=True, eq=False)
 class Vote:
@@ -68,12 +71,12 @@ def elect(actions: np.ndarray, space: ActionSpace, weights: np.ndarray | None = 
         for at in range(part.columns.start, part.columns.stop):
             if part.discrete:
                 values, first, same = np.unique(columns[:, at], return_index=True, return_inverse=True)
-                # Rounded, as equal votes must stay equal: of these the choice wins that a nearer row made.
-                votes = np.bincount(same, shares).round(9)
+                # Of equal votes the choice wins that a nearer row made.
+                votes = np.bincount(same, shares).round(_DIGITS)
                 elected[at] = values[np.lexsort((first, -votes))[0]]
             else:
                 mean = shares @ columns[:, at].astype(np.float64)
-                elected[at] = np.round(mean) if whole else mean
+                elected[at] = np.round(mean.round(_DIGITS)) if whole else mean
     return elected.reshape(actions.shape[1:])
 
 

@@ -94,6 +94,12 @@ def test_of_equally_many_votes_the_nearest_row_s_wins() -> None:
     assert vote(threads, Discrete(4)).actions.tolist() == [2]  # and neither 1, the lower, nor 3, the nearest of all
 
 
+def test_half_a_step_is_rounded_to_even_however_the_shares_add_up() -> None:
+    threads = [np.array([[action]]) for action in (-1, 4, -2, 3, -4, 3)]  # sixths of these add up to .5 and a little
+
+    assert vote(threads, Box(-5, 5, (1,), np.int64)).actions.tolist() == [[0]]
+
+
 def line_memory() -> tuple[PixelEncoder, Memory]:
     """Two walks on a line, in lanes of their own: the first goes right for 6 steps, the second left for 3."""
     encoder = PixelEncoder()
