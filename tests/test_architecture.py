@@ -53,6 +53,7 @@ PIPELINE = [
     "demo",
     "pipeline",
     "control",
+    "play",
     "studies",
     "bench",
     "cli",

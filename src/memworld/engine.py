@@ -83,6 +83,11 @@ class Engine:
         if kind == "approximate" and device == "cuda":
             raise MemworldError("approximate search runs on the CPU: use device cpu or auto, or the exact index")
 
+    @property
+    def index(self) -> IndexKind | Cluster:
+        """What another engine is to be told to search as this one does."""
+        return self.cluster or self.kind
+
     def check(self, settings: ResolvedSettings) -> None:
         """Do nothing if a dynamics of these settings can be built.
 

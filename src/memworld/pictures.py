@@ -5,7 +5,7 @@ the decoded present, nothing has happened, and the last frame seen shows it bett
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -132,11 +132,17 @@ def decode(encoder: Encoder, z: Tensor) -> np.ndarray:
     return frames.reshape(*z.shape[:-1], *encoder.frame_shape)
 
 
-def recorded(memory: Memory, rows: Tensor, weights: Tensor, squares: Tensor | None, fallback: np.ndarray) -> np.ndarray:
+def recorded(
+    frames: Callable[[list[int]], np.ndarray],
+    rows: Tensor,
+    weights: Tensor,
+    squares: Tensor | None,
+    fallback: np.ndarray,
+) -> np.ndarray:
     """The recorded pictures behind predictions: of every cell, that of the row with the largest share.
 
     Args:
-        memory: keeps the frames.
+        frames: the recorded frames of rows, as `Memory.frames`.
         rows: (N, K) int64 rows whose successors were read, -1 where none.
         weights: (N, K) their shares.
         squares: (K, 4) the cells that a column speaks for (`rollout.Prediction`); None for all.
@@ -148,18 +154,21 @@ def recorded(memory: Memory, rows: Tensor, weights: Tensor, squares: Tensor | No
     pictures = fallback.copy()
     if squares is None:
         squares = torch.tensor([[0, 1, 0, 1]]).expand(rows.shape[1], -1)
-    height, width = int(squares[:, 1].max()), int(squares[:, 3].max())
+    top, bottom, left, right = squares.T
+    height, width = int(bottom.max()), int(right.max())
     tall, wide = pictures.shape[1] // height, pictures.shape[2] // width
-    density = weights / ((squares[:, 1] - squares[:, 0]) * (squares[:, 3] - squares[:, 2]))
-    density = torch.where(rows >= 0, density, -1.0)
-    for top, left in itertools.product(range(height), range(width)):
-        speaks = (squares[:, 0] <= top) & (top < squares[:, 1]) & (squares[:, 2] <= left) & (left < squares[:, 3])
-        best = torch.where(speaks, density, -2.0).argmax(1)
-        chosen = rows[torch.arange(len(rows)), best]
-        for place in torch.nonzero(chosen >= 0)[:, 0].tolist():
-            frame = memory.frames([int(chosen[place]) + 1])[0]
-            area = (slice(top * tall, (top + 1) * tall), slice(left * wide, (left + 1) * wide))
-            pictures[place][area] = frame[area]
+    cells = list(itertools.product(range(height), range(width)))
+    y, x = torch.tensor(cells).T[..., None]
+    speaks = (top <= y) & (y < bottom) & (left <= x) & (x < right)
+    density = torch.where(rows >= 0, weights / ((bottom - top) * (right - left)), -1.0)
+    for picture, here, shares in zip(pictures, rows, density, strict=True):
+        chosen = here[torch.where(speaks, shares, -2.0).argmax(1)].tolist()
+        there = sorted({row + 1 for row in chosen if row >= 0})
+        known = dict(zip(there, frames(there), strict=True)) if there else {}
+        for (cell_y, cell_x), row in zip(cells, chosen, strict=True):
+            if row >= 0:
+                area = slice(cell_y * tall, (cell_y + 1) * tall), slice(cell_x * wide, (cell_x + 1) * wide)
+                picture[area] = known[row + 1][area]
     return pictures
 
 
@@ -210,7 +219,7 @@ class Painter:
             raise MemworldError(f"the memory keeps no frames, so {decoding} has none to show: use decoder")
         if decoding == "frame":
             flat = decoded.reshape(-1, *decoded.shape[2:])
-            return recorded(self._memory, rows.flatten(0, 1), weights.flatten(0, 1), squares, flat).reshape(
+            return recorded(self._memory.frames, rows.flatten(0, 1), weights.flatten(0, 1), squares, flat).reshape(
                 decoded.shape
             )
         if seen is None:

@@ -93,6 +93,16 @@ class WorldModel:
         world._shelf = Shelf(Path(path))
         return world
 
+    def under(self, dynamics: DynamicsSettings | None) -> "WorldModel":
+        """The same encoder and memory under other settings; what these learn is kept in the same place.
+
+        Raises:
+            MemworldError: settings that do not fit the memory or each other.
+        """
+        other = WorldModel(self.encoder, self.memory, dynamics, device=self._engine.wanted, index=self._engine.index)
+        other._shelf = self._shelf
+        return other
+
     def save(self, path: str | Path, on_existing: OnExisting = "error") -> None:
         """Write memory and encoder into the folder `path`."""
         save_memory(self.memory, Path(path), on_existing, encoder=self.encoder)
@@ -301,7 +311,7 @@ class WorldModel:
         frames = None
         if decode:
             seen = None if isinstance(observations, Latents) else frames_of(self.encoder, observations)[same.numpy()]
-            painter = self._paint()
+            painter = self.painter
             how = painter.usual(seen) if decode is True else decode
             frames = painter.draw(how, latents, seen, columns["rows"], columns["weights"], squares)
         known = columns["rows"].clamp(min=0)
@@ -350,7 +360,8 @@ class WorldModel:
             self._indexed = rows
         return self._made
 
-    def _paint(self) -> Painter:
+    @property
+    def painter(self) -> Painter:
         """What draws this world as it is now."""
         self.prepare()
         assert self._painter is not None
