@@ -1,7 +1,7 @@
 # All set-up and every job, in a fresh clone: Python 3.11 or newer with venv and pip is all it needs.
 PYTHON ?= python3
 BIN := .venv/bin
-SYSTEM := supertuxkart-data libegl1 libgl1 libglib2.0-0 minetest xvfb libgl1-mesa-dri
+SYSTEM := supertuxkart-data libegl1 libgl1 libglib2.0-0 minetest xvfb libgl1-mesa-dri chromium
 
 .PHONY: demo test check system worlds paper paper-quick better recorded bench bench-quick bench-gpu bench-encoder bench-encoders bench-memory bench-cluster bench-shards bench-store torture fuzz readers clean
 
@@ -18,7 +18,7 @@ check: .venv/installed  ## formatter, linter, type checker
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-system:  ## Debian packages of SuperTuxKart and Minetest (docs/worlds.md); as root
+system:  ## Debian packages of SuperTuxKart and Minetest (docs/worlds.md), and a browser for tests; as root
 	apt-get update
 	apt-get install --yes --no-install-recommends $(SYSTEM)
 

@@ -1,0 +1,124 @@
+/** The table of episodes, sorted by any column. */
+
+import * as api from "./api.js";
+import { byId, el, setText } from "./dom.js";
+import { counted, short } from "./words.js";
+
+/** @typedef {import("./types.js").Entry} Entry */
+
+const PAGE = 500;
+const MOST = 10000;
+/** @type {Record<string, string>} */
+const END = { true: "ended", false: "cut off" };
+
+/** @type {{name: string, label: string, of: (entry: Entry) => string | number, text: (entry: Entry) => string}[]} */
+const COLUMNS = [
+  { name: "index", label: "#", of: (entry) => entry.index, text: (entry) => String(entry.index) },
+  { name: "id", label: "Episode", of: (entry) => entry.id, text: (entry) => entry.id },
+  { name: "steps", label: "Steps", of: (entry) => entry.steps, text: (entry) => entry.steps.toLocaleString("en") },
+  { name: "return", label: "Return", of: (entry) => entry.return ?? -Infinity, text: (entry) => short(entry.return) },
+  {
+    name: "end",
+    label: "End",
+    of: (entry) => Number(entry.terminated ?? -1),
+    text: (entry) => END[String(entry.terminated)] ?? "–",
+  },
+];
+
+export class EpisodeTable {
+  /** @type {Entry[]} */
+  #entries = [];
+  #total = 0;
+  #sorted = { column: COLUMNS[0], down: false };
+  #chosen = -1;
+  #shown = PAGE;
+  #source = "";
+
+  /** @param {(index: number) => void} choose */
+  constructor(choose) {
+    this.choose = choose;
+    this.body = byId("episodes-body");
+    const heads = COLUMNS.map((column) => {
+      const button = el("button", { type: "button", onclick: () => this.#sort(column) }, column.label);
+      return el("th", { scope: "col", "data-column": column.name }, button);
+    });
+    byId("episodes-head").replaceChildren(...heads);
+    byId("episodes-more").addEventListener("click", () => {
+      this.#shown += PAGE;
+      this.#draw();
+    });
+  }
+
+  /** @param {string} source */
+  async load(source) {
+    this.#source = source;
+    this.#entries = [];
+    this.#shown = PAGE;
+    this.#chosen = -1;
+    setText(byId("episodes-note"), "Reading…");
+    this.#draw();
+    do {
+      const { total, episodes } = await api.episodes(source, this.#entries.length, PAGE);
+      if (this.#source !== source) return;
+      this.#total = total;
+      this.#entries.push(...episodes);
+      this.#draw();
+      if (!episodes.length) break;
+    } while (this.#entries.length < Math.min(this.#total, MOST));
+    const cut =
+      this.#total > this.#entries.length ? ` The first ${this.#entries.length.toLocaleString("en")} are listed.` : "";
+    setText(byId("episodes-note"), `${counted(this.#total, "episode")}.${cut}`);
+  }
+
+  /** @param {number} index mark this one */
+  mark(index) {
+    this.#chosen = index;
+    for (const row of this.body.children) this.#markRow(/** @type {HTMLElement} */ (row));
+  }
+
+  /** @param {HTMLElement} row */
+  #markRow(row) {
+    const chosen = Number(row.dataset.index) === this.#chosen;
+    row.classList.toggle("chosen", chosen);
+    const button = row.querySelector("button");
+    if (chosen) button?.setAttribute("aria-current", "true");
+    else button?.removeAttribute("aria-current");
+  }
+
+  /** @param {typeof COLUMNS[0]} column */
+  #sort(column) {
+    this.#sorted = { column, down: this.#sorted.column === column ? !this.#sorted.down : column.name === "return" };
+    this.#draw();
+  }
+
+  #draw() {
+    const { column, down } = this.#sorted;
+    for (const head of byId("episodes-head").children) {
+      const by = head.dataset.column === column.name;
+      if (by) head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      else head.removeAttribute("aria-sort");
+    }
+    const sign = down ? -1 : 1;
+    const sorted = [...this.#entries].sort((a, b) => {
+      const [x, y] = [column.of(a), column.of(b)];
+      return sign * (x < y ? -1 : x > y ? 1 : 0) || a.index - b.index;
+    });
+    this.body.replaceChildren(...sorted.slice(0, this.#shown).map((entry) => this.#row(entry)));
+    byId("episodes-more").hidden = sorted.length <= this.#shown;
+  }
+
+  /** @param {Entry} entry */
+  #row(entry) {
+    const cells = COLUMNS.map((column) => {
+      if (column.name !== "id") return el("td", {}, column.text(entry));
+      const open = el("button", { type: "button", title: entry.id, onclick: () => this.choose(entry.index) }, entry.id);
+      return el("td", {}, open);
+    });
+    const row = el("tr", { "data-index": entry.index }, ...cells);
+    row.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+      if (!(event.target instanceof HTMLButtonElement)) this.choose(entry.index);
+    });
+    this.#markRow(row);
+    return row;
+  }
+}

@@ -1,0 +1,162 @@
+/** The page: tabs, the source, the connection; it puts the parts together and holds nothing else. */
+
+import { readPlace, writePlace } from "./address.js";
+import * as api from "./api.js";
+import { Browser } from "./browse.js";
+import { Channel } from "./channel.js";
+import { byId, el, setText } from "./dom.js";
+import { Held } from "./keys.js";
+import { MomentDialog } from "./moment.js";
+import { PlayView } from "./play.js";
+import { fail, say, shown } from "./status.js";
+import { themeToggle } from "./theme.js";
+import { learnKeyboard } from "./words.js";
+
+/** @typedef {import("./types.js").Source} Source */
+/** @typedef {import("./types.js").Moment} Moment */
+
+/** @param {import("./types.js").About} about */
+async function run(about) {
+  const { sources } = about;
+  const place = readPlace();
+  const channel = new Channel();
+  /** @type {"play" | "browse"} */
+  let tab = place.tab ?? about.opens;
+  let source = sources.find(({ name }) => name === place.source) ?? sources[0];
+
+  const moment = new MomentDialog({
+    start: (from, at) => playFrom(from, at),
+    browse: (from, at) => look(from, at),
+  });
+  const view = new PlayView(channel, new Held(), (from, at) => {
+    view.player.pause();
+    moment.open(from, at);
+  });
+  const browser = new Browser(sources, { play: playFrom, open: (from, at) => moment.open(from, at) });
+
+  const remember = () => {
+    const { player } = view;
+    const played = player.source?.name === source.name;
+    writePlace({
+      tab,
+      source: source.name,
+      real: played ? player.real : place.real,
+      fps: player.fps,
+      dreams: played ? player.dreams : place.dreams,
+      start: played ? player.start : place.start,
+      at: browser.source === source ? browser.at : place.at,
+    });
+  };
+  view.addEventListener("moved", remember);
+  browser.addEventListener("moved", remember);
+
+  /** Go to a tab, with the source that is chosen. @param {"play" | "browse"} to @param {Moment} [at] */
+  async function show(to, at) {
+    tab = to;
+    for (const name of ["play", "browse"]) {
+      byId(`view-${name}`).hidden = name !== to;
+      byId(`tab-${name}`).setAttribute("aria-selected", String(name === to));
+      byId(`tab-${name}`).tabIndex = name === to ? 0 : -1;
+    }
+    byId("source").value = source.name;
+    document.title = `${source.title} · memworld`;
+    remember();
+    if (to === "browse") {
+      view.player.pause();
+      say("");
+      return browser.show(source, at ?? (browser.source === source ? browser.at : undefined));
+    }
+    if (!source.playable) {
+      const other = sources.find(({ playable }) => playable);
+      const reason = source.why_not ?? "It holds no memory.";
+      fail(
+        `${source.title} cannot be played: ${reason}`,
+        other && { label: `Play ${other.title}`, act: () => playFrom(other, null) },
+      );
+      return;
+    }
+    if (view.player.source !== source) await view.open(source, place.dreams, at ?? place.start, place.real);
+  }
+
+  /** @param {Source} from @param {Moment | null} at null draws a start */
+  function playFrom(from, at) {
+    const open = view.player.source === from && view.player.live;
+    source = from;
+    place.start = at;
+    shown(async () => {
+      await show("play");
+      if (open) await view.reset(at);
+      byId("stage").focus({ preventScroll: true });
+    })();
+  }
+
+  /** @param {Source} from @param {Moment} at */
+  function look(from, at) {
+    source = from;
+    shown(() => show("browse", at))();
+  }
+
+  byId("source").replaceChildren(...sources.map(({ name, title }) => el("option", { value: name }, title)));
+  byId("source").addEventListener(
+    "change",
+    shown(async () => {
+      source = sources.find(({ name }) => name === byId("source").value) ?? source;
+      Object.assign(place, { start: null, at: null });
+      await show(tab);
+    }),
+  );
+  tabs((to) => shown(show)(to));
+  themeToggle(() => {
+    view.repaint();
+    browser.repaint();
+  });
+  connection(channel);
+  learnKeyboard().then(() => view.table.redraw());
+  /** @type {any} */ (window).memworld = {
+    stats: () => view.stats.read(),
+    clear: () => view.stats.clear(),
+    state: () => {
+      const { step, playing, live, recording, dreams, real, began, panels, source: played } = view.player;
+      return { step, playing, live, recording, dreams, real, began, panels, source: played?.name, tab };
+    },
+  };
+  view.speed(place.fps ?? view.player.fps);
+  await show(tab, tab === "browse" ? (place.at ?? undefined) : undefined);
+}
+
+/** Tabs by click and by arrow keys. @param {(to: "play" | "browse") => void} show */
+function tabs(show) {
+  for (const name of /** @type {("play" | "browse")[]} */ (["play", "browse"])) {
+    const other = name === "play" ? "browse" : "play";
+    byId(`tab-${name}`).addEventListener("click", () => show(name));
+    byId(`tab-${name}`).addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+      event.preventDefault();
+      byId(`tab-${other}`).focus();
+      show(other);
+    });
+  }
+}
+
+/** Tell of the connection, in the corner and in the status line. @param {Channel} channel */
+function connection(channel) {
+  const state = (/** @type {string} */ name, /** @type {string} */ text) => {
+    byId("connection").dataset.state = name;
+    setText(byId("connection-text"), text);
+  };
+  channel.addEventListener("open", () => {
+    state("open", "connected");
+  });
+  channel.addEventListener("lost", (event) => {
+    const { reason, wait } = /** @type {CustomEvent} */ (event).detail;
+    const again = `Trying again in ${(wait / 1000).toFixed(wait < 1000 ? 1 : 0)} s.`;
+    state("lost", "reconnecting");
+    say(reason ? `${reason} ${again}` : `The connection to the server is lost. ${again}`);
+  });
+  channel.connect();
+}
+
+api
+  .about()
+  .then(run)
+  .catch((error) => fail(error, { label: "Load again", act: () => location.reload() }));

@@ -1,0 +1,331 @@
+/** The tab "Play": the player's session, and everything on the page that shows it and steers it. */
+
+import * as api from "./api.js";
+import { drawSupport } from "./charts.js";
+import { byId, el, setText } from "./dom.js";
+import { inputs } from "./inputs.js";
+import { Bindings, entriesOf } from "./keys.js";
+import { KeyTable } from "./keytable.js";
+import { MapView } from "./map.js";
+import { Panels } from "./panels.js";
+import { Player } from "./player.js";
+import { SettingsForms } from "./settings.js";
+import { Sources } from "./sources.js";
+import { Stats } from "./stats.js";
+import { fail, say, settle, shown } from "./status.js";
+import { known, short, size } from "./words.js";
+
+/** @typedef {import("./types.js").Source} Source */
+/** @typedef {import("./types.js").Moment} Moment */
+/** @typedef {import("./types.js").Settings} Settings */
+/** @typedef {import("./channel.js").Answer} Answer */
+
+const CHART_STEPS = 200;
+const BESIDE_EVERY = 150;
+
+/** Tells "moved" when the address of what is played has changed. */
+export class PlayView extends EventTarget {
+  #focus = 0;
+  #besideAt = -Infinity;
+  /** @type {{answer: Answer, pressed: number[]} | null} */
+  #waiting = null;
+  /** @type {Settings | null} the second dream's, when it was last shown */
+  #second = null;
+  #ready = false;
+
+  /**
+   * @param {import("./channel.js").Channel} channel
+   * @param {import("./keys.js").Held} held
+   * @param {(source: Source, moment: Moment) => void} open a recorded moment
+   */
+  constructor(channel, held, open) {
+    super();
+    this.held = held;
+    this.stats = new Stats();
+    this.bindings = new Bindings("", []);
+    this.player = new Player(channel, () => ({
+      action: held.action(this.bindings, this.player.source?.keys?.rest),
+      pressed: held.taken(),
+    }));
+    this.forms = new SettingsForms((dream, settings) => this.change(dream, settings));
+    this.panels = new Panels((dream, strategy) => this.change(dream, { strategy }));
+    const openHere = (/** @type {Moment} */ moment) => this.player.source && open(this.player.source, moment);
+    this.sources = new Sources(byId("sources"), byId("sources-note"), openHere);
+    this.map = new MapView(byId("map"), byId("map-caption"), openHere);
+    this.table = new KeyTable(held, (entry) => (entry.command ? this.command(entry.command) : this.begin()));
+    inputs(this);
+    this.#listen(openHere);
+  }
+
+  /**
+   * Play in a memory.
+   * @param {Source} source
+   * @param {Settings[]} dreams
+   * @param {Moment | null} start
+   * @param {boolean} real
+   */
+  async open(source, dreams, start, real) {
+    settle();
+    this.#ready = true;
+    this.stats.clear();
+    if (!source.keys || !source.settings) throw new Error(`${source.title} cannot be played: ${source.why_not}`);
+    this.forms.choices = source.settings;
+    this.bindings = new Bindings(source.world, entriesOf(source.keys));
+    this.table.show(this.bindings);
+    byId("real").disabled = !source.real;
+    byId("real").closest("label").title = source.why_not_real ?? "";
+    const fitting = dreams.map((settings) => this.forms.fitting(settings));
+    const session = this.player.open(
+      source,
+      fitting.length ? fitting : [this.forms.fitting({ strategy: "" })],
+      start,
+      real && source.real,
+    );
+    this.#arrange();
+    this.map.load(source).catch(fail);
+    this.#recordings();
+    await session;
+    if (this.player.realError) fail(this.player.realError);
+    say("Hold a key to begin, or press Play.");
+  }
+
+  /** Whether something has been opened. */
+  get opened() {
+    return this.player.source != null;
+  }
+
+  /** An action on the stage begins the dream; after a pause it waits for P. */
+  begin() {
+    if (this.#ready && !this.player.playing) {
+      this.player.play();
+      if (this.player.playing) this.#ready = false;
+    }
+  }
+
+  /** @param {string} command */
+  command = shown(async (/** @type {string} */ command) => {
+    const { player } = this;
+    if (command === "pause") {
+      this.#ready = false;
+      player.playing ? player.pause() : player.play();
+    } else if (command === "step") {
+      this.#ready = false;
+      player.pause();
+      await player.stepOnce();
+    } else if (command === "reset") await this.reset(player.start ?? player.began);
+  });
+
+  /** @param {Moment | null} start */
+  async reset(start) {
+    const { playing } = this.player;
+    this.player.pause();
+    await this.player.reset(start);
+    this.#ready = !playing;
+    if (playing) this.player.play();
+    say(`Begins again at episode ${this.player.began?.id ?? ""}, step ${this.player.began?.step ?? 0}.`);
+  }
+
+  /**
+   * Dream on by other settings.
+   * @param {number} dream
+   * @param {Settings} settings
+   */
+  change = shown(async (/** @type {number} */ dream, /** @type {Settings} */ settings) => {
+    try {
+      await this.player.change(dream, this.forms.fitting(settings));
+      say("The settings hold from here on.");
+    } finally {
+      this.#arrange(); // back to what holds, where the server refused
+    }
+  });
+
+  /** Redraw what is on canvases, as for another theme. */
+  repaint() {
+    this.map.repaint();
+    this.#beside(true);
+  }
+
+  /** @param {(moment: Moment) => unknown} openHere */
+  #listen(openHere) {
+    const { player } = this;
+    player.addEventListener("show", (event) => this.#take(/** @type {CustomEvent} */ (event).detail));
+    player.addEventListener("change", () => this.#arrange());
+    player.addEventListener("error", (event) =>
+      fail(/** @type {CustomEvent} */ (event).detail, {
+        label: "Open again",
+        act: () =>
+          player.source &&
+          shown(() => this.open(/** @type {Source} */ (player.source), player.dreams, player.start, player.real))(),
+      }),
+    );
+    player.addEventListener("found", () => {
+      const at = player.began;
+      say(
+        `The connection is back. The dream goes on from episode ${at?.id ?? at?.episode}, step ${at?.step}, the recorded moment nearest to where it was.`,
+      );
+    });
+    byId("play").addEventListener("click", () => this.command("pause"));
+    byId("step").addEventListener("click", () => this.command("step"));
+    byId("reset").addEventListener("click", () => this.command("reset"));
+    byId("choose-start").addEventListener("click", () => openHere(player.began ?? { episode: 0, step: 0 }));
+    byId("speed").addEventListener("input", () => this.speed(Number(byId("speed").value)));
+    byId("compare").addEventListener(
+      "change",
+      shown(() => this.#compare(byId("compare").checked)),
+    );
+    byId("real").addEventListener(
+      "change",
+      shown(async () => {
+        try {
+          await player.showReal(byId("real").checked);
+        } finally {
+          this.#arrange();
+        }
+      }),
+    );
+    byId("record").addEventListener(
+      "click",
+      shown(() => this.#record()),
+    );
+    for (const i of [0, 1]) byId(`focus-${i}`).addEventListener("click", () => this.#look(i));
+    new ResizeObserver(() => this.#beside(true)).observe(byId("support"));
+    window.setInterval(() => this.#performance(), 500);
+  }
+
+  /** @param {number} fps */
+  speed(fps) {
+    this.player.fps = fps;
+    byId("speed").value = String(fps);
+    setText(byId("speed-text"), `${fps} fps`);
+    this.dispatchEvent(new Event("moved"));
+  }
+
+  /** @param {boolean} on */
+  async #compare(on) {
+    const { player } = this;
+    this.#second = player.dreams[1] ?? this.#second ?? this.#unlike(player.dreams[0]);
+    try {
+      await player.compare(on ? this.#second : null);
+    } finally {
+      this.#look(0);
+      this.#arrange();
+    }
+  }
+
+  /** Something to compare with: another strategy. @param {Settings} first @returns {Settings} */
+  #unlike(first) {
+    const others = this.forms.strategies.filter((name) => name !== first.strategy);
+    return { strategy: others.find((name) => name === "replay_kl") ?? others[0] ?? first.strategy };
+  }
+
+  async #record() {
+    const { player } = this;
+    if (!player.recording) {
+      const to = [
+        ["to-mp4", "mp4"],
+        ["to-episodes", "episodes"],
+      ]
+        .filter(([id]) => byId(id).checked)
+        .map(([, kind]) => kind);
+      if (!to.length) throw new Error("Choose what to record to: mp4 video, episodes, or both.");
+      await player.record(true, to);
+      say("Recording.");
+    } else {
+      const saved = await player.record(false, []);
+      say(saved.length ? `Saved: ${saved.join(", ")}.` : "Nothing was recorded.");
+      await this.#recordings();
+    }
+  }
+
+  #recordings = shown(async () => {
+    const all = await api.recordings();
+    byId("recordings-none").hidden = all.length > 0;
+    byId("recordings").replaceChildren(
+      ...all.map(({ name, steps, bytes, kind }) => {
+        const link =
+          kind === "mp4"
+            ? el("a", { href: api.recording(name), download: name }, name)
+            : el("span", { title: name }, name);
+        const what = kind === "mp4" ? "mp4" : "episodes";
+        return el("li", {}, link, el("span", { class: "note" }, `${what} · ${steps} steps · ${size(bytes)}`));
+      }),
+    );
+  });
+
+  /** Whether it plays, records, opens: the buttons, forms and panels that say so. */
+  #arrange() {
+    const { player, forms } = this;
+    const { source, playing, opening, live, recording } = player;
+    if (!source) return;
+    byId("play").classList.toggle("on", playing);
+    setText(byId("play-text"), playing ? "Pause" : "Play");
+    for (const id of ["play", "step", "reset", "record", "compare"]) byId(id).disabled = !live;
+    byId("choose-start").disabled = source.episodes === 0;
+    byId("record").setAttribute("aria-pressed", String(recording));
+    setText(byId("record-text"), recording ? "Stop recording" : "Record");
+    for (const id of ["to-mp4", "to-episodes"]) byId(id).disabled = recording;
+    byId("compare").checked = player.dreams.length > 1;
+    byId("real").checked = player.real;
+    byId("focus").hidden = player.dreams.length < 2;
+    byId("opening").hidden = !opening;
+    setText(byId("opening-text"), "Opening the memory. The first time it is learned from, which may take a minute…");
+    this.panels.arrange([source.frame[0], source.frame[1]], player.dreams, player.real, forms.strategies);
+    forms.show(player.dreams);
+    this.#beside(true);
+    this.dispatchEvent(new Event("moved"));
+  }
+
+  /** Draw with the screen's next frame; only the latest answer, if there are several. @param {{answer: Answer, pressed: number[]}} news */
+  #take(news) {
+    if (this.#waiting) {
+      this.#waiting = { answer: news.answer, pressed: [...this.#waiting.pressed, ...news.pressed] };
+      return;
+    }
+    this.#waiting = news;
+    requestAnimationFrame(() => {
+      const { answer, pressed } = /** @type {{answer: Answer, pressed: number[]}} */ (this.#waiting);
+      this.#waiting = null;
+      this.panels.show(answer, !this.player.playing);
+      this.stats.drew(performance.now(), pressed);
+      this.#beside(!this.player.playing);
+    });
+  }
+
+  /** @param {number} dream whose sources are shown */
+  #look(dream) {
+    this.#focus = dream;
+    for (const i of [0, 1]) byId(`focus-${i}`).setAttribute("aria-pressed", String(i === dream));
+    this.#beside(true);
+  }
+
+  /** What lies beside the frame; some times a second, as nobody reads faster. @param {boolean} now */
+  #beside(now) {
+    const { player } = this;
+    const time = performance.now();
+    if (!now && time - this.#besideAt < BESIDE_EVERY) return;
+    this.#besideAt = time;
+    const shownDream = Math.min(this.#focus, Math.max(0, player.dreams.length - 1));
+    const panel = player.panels[shownDream] ?? null;
+    const traces = player.traces.slice(0, player.dreams.length);
+    const since = player.step - (traces[shownDream]?.searched ?? 0);
+    this.sources.show(panel, player.latest, player.source?.name ?? "", since);
+    drawSupport(
+      byId("support"),
+      traces.map((trace) => trace.supports),
+      CHART_STEPS,
+    );
+    const support = panel?.support ?? null;
+    const says = support == null ? "" : `${support.toFixed(2)}, ${known(support)}`;
+    setText(byId("support-now"), says);
+    byId("support").setAttribute("aria-label", `Support over time, now ${says || "not known"}`);
+    this.map.show(traces.map((trace) => trace.places));
+    const at = player.began;
+    setText(byId("where"), at ? `Step ${player.step} since episode ${at.id ?? at.episode}, step ${at.step}` : "");
+  }
+
+  #performance() {
+    const { fps, median, p99 } = this.stats.read();
+    const keys = median == null ? "" : ` · key to frame ${short(median)} ms, 99 % within ${short(p99)} ms`;
+    setText(byId("performance"), fps ? `${Math.round(fps)} fps${keys}` : "");
+  }
+}

@@ -1,0 +1,83 @@
+/** How each dream dreams: every setting of its strategy, changed while it runs. */
+
+import { byId, el } from "./dom.js";
+import { choiceName, settingName } from "./words.js";
+
+/** @typedef {import("./types.js").Settings} Settings */
+
+const ORDER = ["strategy", "rule", "k", "context", "mode", "conditioning", "decoding"];
+
+export class SettingsForms {
+  /** @type {import("./types.js").Choices} of the memory that is played in */
+  choices = { choices: {}, defaults: {}, usual: "" };
+
+  /** @param {(dream: number, settings: Settings) => void} change */
+  constructor(change) {
+    this.change = change;
+    this.root = byId("settings");
+  }
+
+  get strategies() {
+    return Object.keys(this.choices.choices);
+  }
+
+  /**
+   * Settings without what their strategy would not heed.
+   * @param {Settings} settings
+   * @returns {Settings}
+   */
+  fitting(settings) {
+    const strategy = settings.strategy in this.choices.choices ? settings.strategy : this.choices.usual;
+    const heeds = this.choices.choices[strategy];
+    const kept = Object.entries(settings).filter(([name, value]) => allows(heeds[name], value));
+    return { strategy, ...Object.fromEntries(kept) };
+  }
+
+  /** @param {Settings[]} dreams one form for each */
+  show(dreams) {
+    this.root.replaceChildren(...dreams.map((settings, i) => this.#form(settings, i, dreams.length)));
+  }
+
+  /** @param {Settings} settings @param {number} dream @param {number} count */
+  #form(settings, dream, count) {
+    const fields = ORDER.map((name) => this.#field(name, settings, dream));
+    const legend = el("legend", {}, count > 1 ? `Dream ${dream + 1}` : "The dream");
+    return el("fieldset", { class: "settings" }, legend, ...fields);
+  }
+
+  /** @param {string} name @param {Settings} settings @param {number} dream */
+  #field(name, settings, dream) {
+    const choice = name === "strategy" ? this.strategies : this.choices.choices[settings.strategy]?.[name];
+    const value = settings[name] ?? this.choices.defaults[settings.strategy]?.[name];
+    const id = `setting-${dream}-${name}`;
+    const control = name === "k" ? number(id, choice, value) : select(id, choice, value);
+    control.disabled = !choice;
+    control.addEventListener("change", () => {
+      const given = name === "k" || name === "context" ? Number(control.value) : control.value;
+      this.change(dream, name === "strategy" ? { strategy: given } : { ...settings, [name]: given });
+    });
+    return el("div", { class: "field" }, el("label", { for: id }, settingName(name)), control);
+  }
+}
+
+/** @typedef {import("./types.js").Choice | undefined} Choice undefined where a strategy does not heed the setting */
+
+/** @param {Choice} choice @param {unknown} value */
+function allows(choice, value) {
+  if (!choice) return false;
+  if (Array.isArray(choice)) return choice.includes(/** @type {any} */ (value));
+  return Number.isInteger(value) && Number(value) >= choice.low && Number(value) <= choice.high;
+}
+
+/** @param {string} id @param {Choice} choice @param {unknown} value */
+function number(id, choice, value) {
+  const { low, high } = choice && !Array.isArray(choice) ? choice : { low: 1, high: 1 };
+  return el("input", { id, type: "number", min: low, max: high, step: 1, value: choice ? value : "" });
+}
+
+/** @param {string} id @param {Choice} choice @param {unknown} value */
+function select(id, choice, value) {
+  if (!Array.isArray(choice)) return el("select", { id }, el("option", { value: "" }, "–"));
+  const options = choice.map((one) => el("option", { value: one, selected: one === value }, choiceName(one)));
+  return el("select", { id }, ...options);
+}

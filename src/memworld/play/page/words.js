@@ -1,0 +1,149 @@
+/** Numbers, keys and names in words that people read. */
+
+/**
+ * A number of about three digits.
+ * @param {number | null | undefined} value
+ */
+export function short(value) {
+  if (value == null || !Number.isFinite(value)) return "–";
+  const size = Math.abs(value);
+  if (size !== 0 && (size >= 1e5 || size < 1e-3)) return value.toExponential(1);
+  if (Number.isInteger(value)) return String(value);
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
+}
+
+/** A reward, of which a millionth is none. @param {number | null | undefined} value */
+export function points(value) {
+  if (value == null || !Number.isFinite(value)) return "–";
+  return Math.abs(value) < 0.005 ? "0" : short(Math.abs(value) < 1e5 ? Number(value.toFixed(2)) : value);
+}
+
+/** @param {number} share in 0..1 */
+export function percent(share) {
+  return share > 0 && share < 0.01 ? "<1 %" : `${Math.round(100 * share)} %`;
+}
+
+/**
+ * @param {number} count
+ * @param {string} one the name of one
+ */
+export function counted(count, one) {
+  return `${count.toLocaleString("en")} ${one}${count === 1 ? "" : "s"}`;
+}
+
+/** @param {number} bytes */
+export function size(bytes) {
+  if (bytes < 1e3) return `${bytes} B`;
+  return bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+/** Support from which memory hardly knows a situation: `SUPPORTED` of the library. */
+export const SUPPORTED = 0.95;
+
+/** @param {number | null} support */
+export function known(support) {
+  if (support == null) return "";
+  if (support >= SUPPORTED) return "hardly known";
+  return support < 0.5 ? "well known" : "known";
+}
+
+/** @type {Record<string, string>} */
+const SETTING = {
+  strategy: "Strategy",
+  rule: "Aggregator",
+  k: "Neighbours (k)",
+  context: "Context",
+  mode: "Mode",
+  conditioning: "Conditioning",
+  decoding: "Picture",
+};
+
+/** @param {string} setting */
+export function settingName(setting) {
+  return SETTING[setting] ?? setting;
+}
+
+/**
+ * A choice of the library in plain letters: "replay_l2" to "replay l2".
+ * @param {unknown} choice
+ */
+export function choiceName(choice) {
+  return String(choice).replaceAll("_", " ");
+}
+
+/** @type {Record<string, [string, string]>} signs and words of keys whose code does not read well */
+const KEY = {
+  ArrowUp: ["↑", "up arrow"],
+  ArrowDown: ["↓", "down arrow"],
+  ArrowLeft: ["←", "left arrow"],
+  ArrowRight: ["→", "right arrow"],
+  Period: [".", "period"],
+  Comma: [",", "comma"],
+  Slash: ["/", "slash"],
+  Semicolon: [";", "semicolon"],
+  Quote: ["'", "quote"],
+  Minus: ["-", "minus"],
+  Equal: ["=", "equals"],
+  BracketLeft: ["[", "left bracket"],
+  BracketRight: ["]", "right bracket"],
+  Backslash: ["\\", "backslash"],
+  Backquote: ["`", "backquote"],
+  ShiftLeft: ["⇧", "left shift"],
+  ShiftRight: ["⇧ r", "right shift"],
+  ControlLeft: ["Ctrl", "left control"],
+  ControlRight: ["Ctrl r", "right control"],
+  AltLeft: ["Alt", "left alt"],
+  AltRight: ["Alt r", "right alt"],
+  Enter: ["⏎", "enter"],
+  Backspace: ["⌫", "backspace"],
+};
+
+/** @type {Map<string, string>} what the keys of this keyboard print, where the browser tells */
+let printed = new Map();
+
+/** Learn what is printed on the keys, so that KeyW reads "Z" on a French keyboard. */
+export async function learnKeyboard() {
+  const keyboard = /** @type {any} */ (navigator).keyboard;
+  try {
+    printed = (await keyboard?.getLayoutMap()) ?? printed;
+  } catch {
+    // A browser may refuse to tell; the names of the codes serve.
+  }
+}
+
+/** @param {string} code @returns {[string, string]} sign and words */
+function oneKey(code) {
+  if (KEY[code]) return KEY[code];
+  const shown = printed.get(code)?.toUpperCase() ?? code.replace(/^(Key|Digit)/, "").replace(/^Pad/, "Pad ");
+  return [shown, shown];
+}
+
+/** What stands on a key. @param {string} code */
+export function keySign(code) {
+  return oneKey(code)[0];
+}
+
+/** @param {string[]} chords */
+export function keyWords(chords) {
+  if (!chords.length) return "no key";
+  return chords
+    .map((chord) =>
+      chord
+        .split("+")
+        .map((code) => oneKey(code)[1])
+        .join(" with "),
+    )
+    .join(", or ");
+}
+
+/**
+ * What was done at a recorded step.
+ * @param {import("./types.js").Source} source
+ * @param {import("./types.js").Episode} episode
+ * @param {number} step
+ */
+export function actionText(source, episode, step) {
+  if (episode.labels?.[step] != null) return episode.labels[step];
+  const action = episode.actions[step];
+  return Array.isArray(action) ? action.map(short).join(", ") : String(action ?? "–");
+}
