@@ -5,6 +5,7 @@ import importlib
 import itertools
 import logging
 import operator
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from memworld.actions import supported_space
-from memworld.datasets import EpisodeDataset
+from memworld.datasets import EpisodeDataset, EpisodeEntry
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.formats import FORMATS, ReadOptions, find_writer
@@ -26,6 +27,9 @@ from memworld.worlds.playing import begin_episode, dataset_info, play_episode
 from memworld.worlds.policies import Policy, PolicyFactory, check_skill, skilled
 
 _log = logging.getLogger(__name__)
+
+_ID = re.compile(r"seed(\d{1,10})-(\d{5})")
+"""Of an episode: the recording's seed, and its number."""
 
 # Of numbers that would otherwise run for days or out of memory before they show to be typing errors.
 # An episode's id has five digits for its number; an episode is held in memory until it ends.
@@ -174,8 +178,7 @@ class _Plan:
 
     @classmethod
     def draw(cls, index: int, seed: int, skill: float, random_start: int, settings: dict[str, Any]) -> "_Plan":
-        rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
-        env_seed = int(rng.integers(2**31))
+        rng, env_seed = _chance(seed, index)
         start = int(rng.integers(random_start, endpoint=True))
         source = {**settings, "skill": skill, "seed": seed, "random_start": start}
         return cls(f"seed{seed}-{index:05d}", skill, start, env_seed, rng, source)
@@ -221,6 +224,47 @@ def _check_resumable(output: str | Path, episode_id: str, source: Any, plan: _Pl
                 f"{output} has episode {episode_id} with {name} {found!r}, this run makes it with {value!r}: "
                 "resume with the same settings, or write to another folder"
             )
+
+
+def _chance(seed: int, index: int) -> tuple[np.random.Generator, int]:
+    """The generator of all that is drawn for an episode, and the first that is: the world's seed."""
+    rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
+    return rng, int(rng.integers(2**31))
+
+
+def begin_recorded(
+    env: gymnasium.Env[np.ndarray, Any], world: World, entry: EpisodeEntry
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Bring an environment to where an episode that `record` made begins.
+
+    Args:
+        env: an environment of the world.
+        world: where it was recorded, `repeatable`.
+        entry: what is known of the episode.
+
+    Returns:
+        The first observation and info.
+
+    Raises:
+        MemworldError: the entry does not say how it began.
+    """
+    if (began := recorded_start(entry)) is None:
+        raise MemworldError(
+            f"episode {entry.id} does not say how it began: only what memworld recorded itself, and not pieces of it, "
+            "can be begun again"
+        )
+    seed, index, steps = began
+    rng, env_seed = _chance(seed, index)
+    return begin_episode(env, world, rng.spawn(2)[0], env_seed, steps)
+
+
+def recorded_start(entry: EpisodeEntry) -> tuple[int, int, int] | None:
+    """The seed, the number and the random steps of an episode that `record` made; None if it says nothing of them."""
+    named, seed, steps = _ID.fullmatch(entry.id), entry.source.get("seed"), entry.source.get("random_start")
+    if named is None or type(seed) is not int or type(steps) is not int or entry.origin != (entry.id, 0):
+        return None
+    low, high = _RANGES["random_start"]
+    return (seed, int(named[2]), steps) if int(named[1]) == seed and low <= steps <= high else None
 
 
 def _play(

@@ -22,6 +22,7 @@ __all__ = [
     "NpzWriter",
     "ReadOptions",
     "find_writer",
+    "is_data_set",
     "open_dataset",
     "open_minari",
     "open_npz",

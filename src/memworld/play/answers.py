@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from memworld.play.session import Neighbour, Panel
+from memworld.play.panels import Neighbour, Panel
 
 THUMB = 96
 """Pixels that the longer side of a thumbnail has at most."""
@@ -36,13 +36,13 @@ def packed(told: Mapping[str, Any], pictures: Pictures | None = None) -> bytes:
 
 
 def panels_told(
-    panels: Sequence[Panel], thumbs: Sequence[Sequence[np.ndarray]] | None, pictures: Pictures
+    panels: Sequence[Panel], thumbs: Sequence[np.ndarray] | None, pictures: Pictures
 ) -> list[dict[str, Any]]:
     """Panels in plain JSON values.
 
     Args:
         panels: what is shown.
-        thumbs: for each of them the frames of its neighbours, or None if nobody wants them.
+        thumbs: for each of them the frames of its neighbours, uint8 (n, H, W, C), or None if nobody wants them.
         pictures: takes the frames.
     """
     told = []

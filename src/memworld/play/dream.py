@@ -41,7 +41,14 @@ class Shown:
 
 
 class LiveDream:
-    """A dream in the memory of a stage."""
+    """A dream in the memory of a stage.
+
+    Attributes:
+        settings: how it is dreamt.
+        start: row of the recorded moment that it began at.
+        shown: what it shows now.
+        total: of the rewards since it began.
+    """
 
     def __init__(self, stage: Stage, settings: DreamSettings, row: int, seed: int = 0) -> None:
         """Begin at a recorded moment that something follows.
@@ -62,7 +69,7 @@ class LiveDream:
         self._seen = stage.frames([row])
         self._present = _decoded(stage, self._history.present.mu)
         self._take(settings)
-        self.shown = self._beginning()
+        self.shown, self.total = self._beginning(), 0.0
 
     def change(self, settings: DreamSettings) -> None:
         """Go on under other settings from where it is.
@@ -105,6 +112,7 @@ class LiveDream:
             float(prediction.termination[0]),
             bool(searched[0]),
         )
+        self.total += self.shown.reward
         return self.shown
 
     def _take(self, settings: DreamSettings) -> None:

@@ -1,81 +1,71 @@
-"""What can be opened and browsed: memories and data sets, by the names that addresses know them by."""
+"""What one server shows: memories and data sets, by the names that addresses know them by."""
 
 import re
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from memworld.errors import MemworldError
 from memworld.inspection import is_memory
-from memworld.play.keys import default_keys
-from memworld.play.stage import Stage
-from memworld.world_model import WorldModel
-
-
-class Source:
-    """A memory or a data set."""
-
-    def __init__(self, name: str, path: Path) -> None:
-        self.name, self.path = name, path
-        self._lock = threading.Lock()
-        self._stage: Stage | None = None
-        self._about: dict[str, Any] | None = None
-
-    def stage(self) -> Stage:
-        """The memory, opened when it is first asked for.
-
-        Raises:
-            MemworldError: it is no memory, or is empty or damaged.
-        """
-        with self._lock:
-            if self._stage is None:
-                self._stage = Stage(WorldModel.open(self.path))
-            return self._stage
-
-    def about(self) -> dict[str, Any]:
-        """What it is, in plain JSON values."""
-        stage = self.stage()
-        info = stage.memory.info
-        taken = np.concatenate([episode.actions for episode in stage.memory.episodes])
-        return {
-            "name": self.name,
-            "title": str(self.path),
-            "kind": "memory",
-            "path": str(self.path),
-            "world": info.world,
-            "episodes": len(stage.memory.entries),
-            "steps": stage.memory.steps,
-            "frame": list(info.observation_shape),
-            "playable": True,
-            "why_not": None,
-            "keys": default_keys(info, taken),
-            "settings": stage.choices.to_json(),
-            "map": True,
-            "real": False,
-            "why_not_real": "not yet",
-        }
+from memworld.play.sources import DatasetSource, MemorySource, Source
 
 
 class Library:
-    """All that one server shows."""
+    """Memories and data sets, opened when they are first asked for."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
+        """Give each path a name.
+
+        Args:
+            paths: folders of memories, and what `open_dataset` takes.
+        """
         self.sources: dict[str, Source] = {}
         for path in paths:
-            name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name).strip("-") or "source"
-            while name in self.sources:
-                name += "-2"
-            self.sources[name] = Source(name, path)
+            name = self._free_name(path)
+            make = MemorySource if is_memory(path) else DatasetSource
+            self.sources[name] = make(name, str(path), path)
+        self._about: dict[str, dict[str, Any]] = {}
 
-    def source(self, name: str) -> Source:
+    def source(self, name: Any) -> Source:
         """The source of a name.
 
         Raises:
             MemworldError: there is none.
         """
-        if name not in self.sources:
-            raise MemworldError(f"there is no source {name[:60]!r}")
+        if not isinstance(name, str) or name not in self.sources:
+            raise MemworldError(f"there is no source {str(name)[:60]!r}: use {', '.join(self.sources)}")
         return self.sources[name]
+
+    def about(self) -> list[dict[str, Any]]:
+        """All sources in plain JSON values; of one that cannot be opened, why."""
+        for name, source in self.sources.items():
+            if name not in self._about:
+                try:
+                    self._about[name] = source.about()
+                except MemworldError as error:
+                    self._about[name] = _damaged(source, str(error))
+        return list(self._about.values())
+
+    def _free_name(self, path: Path) -> str:
+        """A name for a path that no other has, of letters that stand in an address as they are."""
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", path.resolve().name).strip("-")[:40] or "source"
+        name, number = stem, 2
+        while name in self.sources:
+            name, number = f"{stem}-{number}", number + 1
+        return name
+
+
+def _damaged(source: Source, why: str) -> dict[str, Any]:
+    """What is said of a source that cannot be opened."""
+    nothing = dict.fromkeys(("episodes", "steps", "frame", "keys", "settings", "why_not_real"))
+    return {
+        "name": source.name,
+        "title": source.title,
+        "kind": source.kind,
+        "world": "",
+        "playable": False,
+        "why_not": why,
+        "map": False,
+        "real": False,
+        **nothing,
+    }

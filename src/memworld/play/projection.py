@@ -46,7 +46,7 @@ class Projection:
         largest = found.gather(1, found.abs().argmax(1, keepdim=True))
         axes[:, : len(found)] = (found * largest.sign()).T
         squares = lengths.square()
-        shares = (squares / squares.sum().clamp(min=torch.finfo(torch.float64).tiny)).tolist() + [0.0, 0.0]
+        shares = [*(squares / squares.sum().clamp(min=torch.finfo(torch.float64).tiny)).tolist(), 0.0, 0.0]
         drawn = _evenly(len(rows), MOST_POINTS)
         made = cls(centre.float(), axes.float(), (shares[0], shares[1]), drawn.numpy(), np.empty((0, 2), np.float32))
         return cls(made.centre, made.axes, made.explained, made.rows, made.places(mu[drawn]).numpy())

@@ -1,111 +1,227 @@
-"""The addresses and the socket."""
+"""The addresses and the socket, and the program that serves them."""
 
 import asyncio
+import functools
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from memworld import __version__
 from memworld.errors import MemworldError
-from memworld.play.answers import Pictures, packed, panels_told
+from memworld.play.answers import neighbour_told, packed
+from memworld.play.conversation import Conversation
 from memworld.play.library import Library
-from memworld.play.session import PlaySession
+from memworld.play.recorder import Recordings
+from memworld.play.safety import Guard, Seats, read_body
+from memworld.play.sources import Source, write_png
+from memworld.play.worker import Worker
+from memworld.storage import one_line
 
 PAGE = Path(__file__).parent / "page"
 
+SESSIONS = 8
+"""Sockets at once."""
 
-def make_app(library: Library, opens: str) -> Starlette:
-    def page(request: Request) -> Response:
-        return FileResponse(PAGE / "index.html")
+IDLE = 30 * 60.0
+"""Seconds without a message after which a session ends."""
 
-    def static(request: Request) -> Response:
-        files = {path.name: path for path in PAGE.iterdir() if path.is_file()}
-        name = request.path_params["name"]
-        if name not in files:
-            return JSONResponse({"error": "there is no such file"}, 404)
-        return FileResponse(files[name])
+_PNG_BYTES = 4 << 20
+_JSON_BYTES = 1 << 10
 
-    def about(request: Request) -> Response:
-        return JSONResponse(
-            {"version": __version__, "opens": opens, "sources": [s.about() for s in library.sources.values()]}
-        )
+_KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
 
-    async def socket(ws: WebSocket) -> None:
-        await ws.accept()
-        driver = Driver(library)
-        try:
-            while True:
-                text = await ws.receive_text()
-                await ws.send_bytes(await asyncio.to_thread(driver.answer, text))
-        except WebSocketDisconnect:
-            pass
 
-    return Starlette(
-        routes=[
-            Route("/", page),
-            Route("/static/{name}", static),
-            Route("/api/about", about),
-            WebSocketRoute("/ws", socket),
+class PlayServer:
+    """Serves a library: the page, what it browses, and the sessions that it plays."""
+
+    def __init__(self, library: Library, opens: str, recordings: Recordings, idle: float = IDLE) -> None:
+        """Serve.
+
+        Args:
+            library: memories and data sets.
+            opens: the tab that the page shows first, `play` or `browse`.
+            recordings: where recordings go.
+            idle: seconds after which a session that says nothing ends.
+        """
+        self._library, self._opens, self._recordings, self._idle = library, opens, recordings, idle
+        self._seats = Seats(SESSIONS)
+        # The list is made once: whatever an address says, nothing else is ever looked for on disk.
+        self._files = {path.name: path for path in sorted(PAGE.iterdir()) if path.suffix in _KINDS}
+
+    def app(self, host: str, port: int, token: str | None) -> Guard:
+        """The application as it is to be served at an address, behind its guard; see `Guard`."""
+        source = "/api/sources/{name}"
+        episode = f"{source}/episodes/{{index}}"
+        routes = [
+            Route("/", self._page),
+            Route("/static/{file}", self._static),
+            Route("/api/about", _plain(lambda request: self._about())),
+            Route(f"{source}/episodes", _plain(self._episodes)),
+            Route(episode, _plain(lambda request: self._source(request).told(_index(request)))),
+            Route(f"{episode}/frames/{{step}}", _picture(self._frame)),
+            Route(f"{episode}/strip", _picture(self._strip)),
+            Route(f"{source}/map", _plain(self._map)),
+            Route(f"{source}/search", self._search, methods=["POST"]),
+            Route("/api/recordings", _plain(lambda request: {"recordings": self._recordings.listed()})),
+            Route("/api/recordings/{file}", self._recording),
+            WebSocketRoute("/ws", self._socket),
         ]
-    )
+        handlers: Any = {MemworldError: _told, HTTPException: _told_http, Exception: _told_failure}
+        return Guard(Starlette(routes=routes, exception_handlers=handlers), host, port, token)
 
+    async def _page(self, request: Request) -> Response:
+        return self._file("index.html")
 
-class Driver:
-    """Minimal."""
+    async def _static(self, request: Request) -> Response:
+        return self._file(request.path_params["file"])
 
-    def __init__(self, library: Library) -> None:
-        self.library = library
-        self.session: PlaySession | None = None
+    def _file(self, name: str) -> Response:
+        path = self._files.get(name)
+        if path is None:
+            raise HTTPException(404, "there is no such file")
+        return FileResponse(path, media_type=_KINDS[path.suffix], headers={"Cache-Control": "no-cache"})
 
-    def answer(self, text: str) -> bytes:
-        message = json.loads(text)
-        n = message.get("n")
+    def _about(self) -> dict[str, Any]:
+        return {"version": __version__, "opens": self._opens, "sources": self._library.about()}
+
+    def _source(self, request: Request) -> Source:
+        return self._library.source(request.path_params["name"])
+
+    def _episodes(self, request: Request) -> dict[str, Any]:
+        return self._source(request).listed(_number(request, "offset", 0), _number(request, "limit", 100))
+
+    def _frame(self, request: Request) -> bytes:
+        return write_png(self._source(request).frame(_index(request), _whole(request.path_params["step"], "step")))
+
+    def _strip(self, request: Request) -> bytes:
+        return write_png(self._source(request).strip(_index(request), _number(request, "count", 12)))
+
+    def _map(self, request: Request) -> dict[str, Any]:
+        stage = self._source(request).stage()
+        projection, rows = stage.projection, stage.memory.rows
+        moments = zip(rows.episodes[projection.rows].tolist(), rows.steps[projection.rows].tolist(), strict=True)
+        points = projection.points.astype(float).round(4).tolist()
+        return {"points": points, "rows": list(moments), "explained": list(projection.explained)}
+
+    async def _search(self, request: Request) -> Response:
+        source, count = self._source(request), _number(request, "count", 12)
+        if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
+            episode, step = _moment(await read_body(request, _JSON_BYTES))
+            found = await run_in_threadpool(source.like_recorded, episode, step, count)
+        else:
+            found = await run_in_threadpool(source.found, await read_body(request, _PNG_BYTES), count)
+        return JSONResponse({"found": [neighbour_told(neighbour) for neighbour in found]})
+
+    async def _recording(self, request: Request) -> Response:
+        path = self._recordings.video(request.path_params["file"])
+        return FileResponse(path, media_type="video/mp4", filename=path.name)
+
+    async def _socket(self, socket: WebSocket) -> None:
+        await socket.accept()
+        if not self._seats.take():
+            told = {"n": None, "ok": False, "fatal": True, "error": f"{SESSIONS} pages play already: close one"}
+            await socket.send_bytes(packed(told))
+            await socket.close(1013)
+            return
+        conversation, worker = Conversation(self._library, self._recordings), Worker("memworld session")
         try:
-            return self._do(n, message)
-        except MemworldError as error:
-            return packed({"n": n, "ok": False, "error": str(error), "fatal": False})
+            await self._converse(socket, conversation, worker)
+        finally:
+            self._seats.leave()
+            # Also when the server ends: what is being recorded is written.
+            ended = asyncio.ensure_future(worker.do(conversation.close))
+            await asyncio.shield(ended)
+            worker.end()
 
-    def _do(self, n: Any, message: Any) -> bytes:
-        do = message["do"]
-        if do == "open":
-            self.session = PlaySession(
-                self.library.source(message["source"]).stage(), message["dreams"], message.get("start")
-            )
-        session = self.session
-        if session is None:
-            raise MemworldError("nothing is open")
-        if do == "step":
-            session.step(message["action"])
-        elif do == "reset":
-            session.reset(message.get("start"))
-        elif do == "settings":
-            session.change(message["dream"], message["settings"])
-        elif do == "dreams":
-            session.dream(message["count"])
-        pictures = Pictures()
-        panels = session.panels()
-        thumbs = None
-        if message.get("thumbs"):
-            thumbs = [session.stage.frames([n.row for n in p.neighbours]) for p in panels]
-        told = panels_told(panels, thumbs, pictures)
-        episode, step = session.start
-        return packed(
-            {
-                "n": n,
-                "ok": True,
-                "step": session.steps,
-                "panels": told,
-                "recording": False,
-                "saved": [],
-                "real": False,
-                "settings": [s.to_json() for s in session.settings],
-                "start": {"episode": episode, "step": step, "id": session.stage.starts.ids[episode]},
-            },
-            pictures,
-        )
+    async def _converse(self, socket: WebSocket, conversation: Conversation, worker: Worker) -> None:
+        try:
+            while not conversation.closed:
+                message = await asyncio.wait_for(socket.receive(), self._idle)
+                if message["type"] == "websocket.disconnect":
+                    return
+                said = functools.partial(conversation.answer, message.get("text"))
+                await socket.send_bytes(await worker.do(said))
+            await socket.close(1000)
+        except TimeoutError:
+            await socket.close(1000, "nothing was said for a long time")
+        except (WebSocketDisconnect, RuntimeError):
+            # Whoever has gone cannot be answered.
+            if socket.application_state is WebSocketState.CONNECTED and socket.client_state is WebSocketState.CONNECTED:
+                raise
+
+
+def _plain(answer: Callable[[Request], Any]) -> Callable[[Request], Awaitable[Response]]:
+    """An address that answers in JSON, made in a thread."""
+
+    async def respond(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(answer, request))
+
+    return respond
+
+
+def _picture(answer: Callable[[Request], bytes]) -> Callable[[Request], Awaitable[Response]]:
+    """An address that answers with a PNG, made in a thread."""
+
+    async def respond(request: Request) -> Response:
+        content = await run_in_threadpool(answer, request)
+        # Not for long: another server may soon show another memory of this name at this address.
+        return Response(content, media_type="image/png", headers={"Cache-Control": "private, max-age=60"})
+
+    return respond
+
+
+def _index(request: Request) -> int:
+    return _whole(request.path_params["index"], "the number of an episode")
+
+
+def _number(request: Request, name: str, usual: int) -> int:
+    """A whole number out of the address.
+
+    Raises:
+        MemworldError: it is none.
+    """
+    return _whole(request.query_params.get(name, str(usual)), name)
+
+
+def _whole(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise MemworldError(f"{name} is to be a whole number from 0, not {text[:40]!r}")
+    return int(text)
+
+
+def _moment(content: bytes) -> tuple[int, int]:
+    """The episode and the step that a JSON body names.
+
+    Raises:
+        MemworldError: it names none.
+    """
+    try:
+        said = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise MemworldError("what was sent is no JSON") from error
+    episode, step = (said.get("episode"), said.get("step")) if isinstance(said, dict) else (None, None)
+    if type(episode) is not int or type(step) is not int:
+        raise MemworldError("name a moment by the numbers of its episode and step")
+    return episode, step
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": one_line(error)}, 400)
+
+
+async def _told_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": one_line(error.detail)}, error.status_code, headers=error.headers)
+
+
+async def _told_failure(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "memworld has failed at this; the server's output says how"}, 500)

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,85 +10,61 @@ import torch
 from memworld.actions import action_features, as_actions, stored_shape
 from memworld.errors import MemworldError
 from memworld.play.dream import LiveDream
+from memworld.play.panels import Panel
+from memworld.play.real import RealWorld
+from memworld.play.recorder import Recorder, Recordings
 from memworld.play.settings import DreamSettings
 from memworld.play.stage import Stage
 from memworld.storage import one_line
 
-OVER = 0.5
-"""Of termination: from here on a dream's episode counts as over."""
-
-
-@dataclass(frozen=True, eq=False)
-class Neighbour:
-    """A recorded moment behind what is shown.
-
-    Attributes:
-        episode: its number.
-        id: its name.
-        step: in it.
-        row: of memory.
-        distance: to what was searched for.
-        weight: its share.
-    """
-
-    episode: int
-    id: str
-    step: int
-    row: int
-    distance: float
-    weight: float
-
-
-@dataclass(frozen=True, eq=False)
-class Panel:
-    """What one of the worlds side by side shows now.
-
-    Attributes:
-        title: of it.
-        kind: `dream` or `real`.
-        frame: uint8 (H, W, C).
-        reward: of the last step.
-        total: of all since the start.
-        termination: how likely the last step ended the episode.
-        over: whether it counts as ended.
-        support: of a dream's step.
-        searched: whether memory was searched for it.
-        place: of a dream on the map.
-        neighbours: behind a dream's step, the largest share first.
-    """
-
-    title: str
-    kind: str
-    frame: np.ndarray
-    reward: float
-    total: float
-    termination: float
-    over: bool
-    support: float | None = None
-    searched: bool = False
-    place: tuple[float, float] | None = None
-    neighbours: tuple[Neighbour, ...] = ()
+_MOST_TAKEN = 20_000
+"""Actions since the start that are kept, for the real world to take them too if it comes later."""
 
 
 class PlaySession:
-    """Worlds side by side that begin at the same recorded moment and take the same actions."""
+    """Worlds side by side that begin at the same recorded moment and take the same actions.
 
-    def __init__(self, stage: Stage, settings: Sequence[Any], start: Mapping[str, Any] | None = None) -> None:
+    Attributes:
+        stage: whose memory.
+        dreams: one or two of them.
+        steps: taken since the start.
+        real: the real world beside them, if it is there.
+        why_not_real: why it is not, if it was asked for.
+        saved: names of the recordings that the last thing done has written.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        settings: Any,
+        start: Any = None,
+        real: bool = False,
+        recordings: Recordings | None = None,
+    ) -> None:
         """Begin.
 
         Args:
             stage: whose memory.
             settings: of one dream or two, in plain JSON values; see `settings.Choices`.
             start: `episode` (its number) and `step` of the recorded moment; None draws one.
+            real: whether the real world is to be beside them, if it can.
+            recordings: where recordings go; None if nothing is to be recorded.
 
         Raises:
             MemworldError: other settings or another moment than there are.
         """
         if not isinstance(settings, Sequence) or isinstance(settings, str) or not 1 <= len(settings) <= 2:
             raise MemworldError("dreams is to be a list of the settings of one dream or of two")
-        self.stage = stage
+        self.stage, self._recordings = stage, recordings
         self._chance = np.random.default_rng(secrets.randbits(64))
+        self._recorder: Recorder | None = None
+        self._taken: list[np.ndarray] = []
+        self.real: RealWorld | None = None
+        self.why_not_real: str | None = None
+        self.saved: list[str] = []
         self._begin(self._row(start), [stage.choices.settings(plain) for plain in settings])
+        if real:
+            self.beside_real(True)
 
     @property
     def settings(self) -> list[DreamSettings]:
@@ -101,13 +76,22 @@ class PlaySession:
         """The number of the episode and the step that all began at."""
         return self.stage.moment(self.dreams[0].start)
 
-    def reset(self, start: Mapping[str, Any] | None) -> None:
+    @property
+    def recording(self) -> bool:
+        """Whether what is played is recorded."""
+        return self._recorder is not None
+
+    def reset(self, start: Any) -> None:
         """Begin anew at a recorded moment; None draws one.
 
         Raises:
             MemworldError: there is no such moment, or nothing follows it; then all stays as it is.
         """
         self._begin(self._row(start), self.settings)
+        if self.real is not None:
+            self._place_real()
+        if self._recorder is not None:  # unless it has ended with the real world
+            self._recorder.begin(self.panels(), self._sources())
 
     def step(self, action: Any) -> None:
         """Take one action everywhere.
@@ -118,79 +102,113 @@ class PlaySession:
         Raises:
             MemworldError: it is none of the space, or a dream cannot go on.
         """
-        space = self.stage.memory.info.action_space
-        try:
-            stored = as_actions(np.asarray(action), space)
-        except (ValueError, OverflowError, TypeError) as error:
-            if isinstance(error, MemworldError):
-                raise
-            raise MemworldError(f"action {one_line(action)[:60]} is none of {one_line(space)[:120]}") from error
-        if stored.shape != stored_shape(space):
-            raise MemworldError(f"one action has shape {stored_shape(space)}, this one has {stored.shape}")
-        features = torch.from_numpy(action_features(stored[None], space))
-        for number, dream in enumerate(self.dreams):
-            self._totals[number] += dream.step(features).reward
+        stored = self._stored(action)
+        features = torch.from_numpy(action_features(stored[None], self.stage.memory.info.action_space))
+        for dream in self.dreams:
+            dream.step(features)
         self.steps += 1
+        if self.steps <= _MOST_TAKEN:
+            self._taken.append(stored)
+        if self.real is not None:
+            try:
+                self.real.step(stored)
+            except MemworldError as error:
+                self._lose_real(error)
+        if self._recorder is not None:
+            self._recorder.add(stored, self.panels())
+            if self._recorder.full:
+                self.record(False)
 
-    def change(self, number: int, settings: Any) -> None:
+    def change(self, number: Any, settings: Any) -> None:
         """Let a dream go on under other settings.
 
         Raises:
             MemworldError: there is no such dream, or no such settings; then it goes on as before.
         """
-        if number not in range(len(self.dreams)):
-            raise MemworldError(f"there is no dream {number}: there are {len(self.dreams)}, numbered from 0")
+        if type(number) is not int or number not in range(len(self.dreams)):
+            raise MemworldError(f"there is no dream {one_line(number)[:20]}: they are numbered from 0")
         self.dreams[number].change(self.stage.choices.settings(settings))
 
-    def dream(self, count: int) -> None:
+    def dream(self, count: Any) -> None:
         """Let one dream go on, or two; a second one branches off the first.
 
         Raises:
-            MemworldError: another number.
+            MemworldError: another number, or a recording is under way.
         """
-        if count not in (1, 2):
-            raise MemworldError(f"count is to be 1 or 2 dreams, not {count}")
-        if count == 2 and len(self.dreams) == 1:
+        self._not_recording()
+        if type(count) is not int or count not in (1, 2):
+            raise MemworldError(f"count is to be 1 or 2 dreams, not {one_line(count)[:20]}")
+        if count > len(self.dreams):
             self.dreams.append(self.dreams[0].branch(self.dreams[0].settings))
-            self._totals.append(self._totals[0])
-        del self.dreams[count:], self._totals[count:]
+        del self.dreams[count:]
+
+    def beside_real(self, on: bool) -> None:
+        """Let the real world go on beside the dreams, from their start and with the actions since; or no longer.
+
+        Where it cannot, `why_not_real` says why.
+
+        Raises:
+            MemworldError: a recording is under way.
+        """
+        self._not_recording()
+        self._leave_real()
+        self.why_not_real = None
+        if on:
+            try:
+                self.real = RealWorld(self.stage)
+            except MemworldError as error:
+                self.why_not_real = str(error)
+                return
+            self._place_real()
+
+    def record(self, on: bool, forms: Any = (), fps: Any = None) -> None:
+        """Begin to record what is played from here on, or write what was recorded; `saved` then names it.
+
+        Args:
+            on: which.
+            forms: what to write, see `recorder.FORMS`.
+            fps: steps a second in a video; None takes the usual.
+
+        Raises:
+            MemworldError: it is being recorded already or nothing is, or it cannot be written.
+        """
+        if on == self.recording:
+            raise MemworldError("it is being recorded already" if on else "nothing is being recorded")
+        if not on:
+            recorder, self._recorder = self._recorder, None
+            assert recorder is not None
+            self.saved = recorder.save()
+            return
+        if self._recordings is None:
+            raise MemworldError("nothing can be recorded here: there is no folder for it")
+        if not isinstance(forms, Sequence) or isinstance(forms, str):
+            raise MemworldError("a recording is written as what a list names: mp4, episodes, or both")
+        if fps is not None and type(fps) is not int:
+            raise MemworldError("fps is to be a whole number of frames a second")
+        rate = {} if fps is None else {"fps": fps}
+        self._recorder = Recorder(self._recordings.output, self.stage.memory.info, forms, **rate)
+        self._recorder.begin(self.panels(), self._sources())
 
     def panels(self) -> list[Panel]:
         """What there is to see now."""
-        shown = []
-        for number, (dream, total) in enumerate(zip(self.dreams, self._totals, strict=True), 1):
-            now = dream.shown
-            cited = []
-            for moment in now.cited:
-                episode = self.stage.numbers[moment.episode]
-                row = self.stage.first_rows[episode] + moment.step
-                cited.append(
-                    Neighbour(episode, moment.episode, moment.step, row, moment.distance, moment.weight),
-                )
-            shown.append(
-                Panel(
-                    f"dream {number}",
-                    "dream",
-                    now.frame,
-                    now.reward,
-                    total,
-                    now.termination,
-                    now.termination >= OVER,
-                    now.support,
-                    now.searched,
-                    (float(now.place[0]), float(now.place[1])),
-                    tuple(cited),
-                )
-            )
-        return shown
+        dreams = [Panel.of_dream(self.stage, dream, number) for number, dream in enumerate(self.dreams, 1)]
+        return dreams if self.real is None else [*dreams, Panel.of_real(self.real)]
 
     def close(self) -> None:
-        """Leave nothing open."""
+        """Write what is being recorded, and leave nothing open.
+
+        Raises:
+            MemworldError: it cannot be written.
+        """
+        try:
+            if self.recording:
+                self.record(False)
+        finally:
+            self._leave_real()
 
     def _begin(self, row: int, settings: Sequence[DreamSettings]) -> None:
         self.dreams = [LiveDream(self.stage, each, row) for each in settings]
-        self._totals = [0.0 for _ in settings]
-        self.steps = 0
+        self.steps, self._taken = 0, []
 
     def _row(self, start: Any) -> int:
         """The row of a moment, in plain JSON values, or a drawn one."""
@@ -202,3 +220,52 @@ class PlaySession:
         if any(type(number) is not int for number in numbers):
             raise MemworldError("start is to name an episode by its number, and a step by its own")
         return self.stage.start(*numbers)
+
+    def _stored(self, action: Any) -> np.ndarray:
+        """One action in the stored form."""
+        space = self.stage.memory.info.action_space
+        try:
+            stored = as_actions(np.asarray(action), space)
+        except MemworldError:
+            raise
+        except (ValueError, OverflowError, TypeError) as error:  # what JSON may hold that is no array of numbers
+            raise MemworldError(f"action {one_line(action)[:60]} is none of {one_line(space)[:120]}") from error
+        if stored.shape != stored_shape(space):
+            raise MemworldError(f"one action has shape {stored_shape(space)}, this one has {stored.shape}")
+        return stored
+
+    def _sources(self) -> list[dict[str, Any]]:
+        """What is known of the episodes that begin now, for each panel."""
+        episode, step = self.start
+        where = {"start_episode": self.stage.memory.ids[episode], "start_step": step, "steps_before": self.steps}
+        info = self.stage.memory.info
+        known = {"world": info.world, "policy": "played by hand", **where}
+        dreams = [{**known, "imagined": True, "settings": settings.to_json()} for settings in self.settings]
+        return dreams if self.real is None else [*dreams, {**known, "imagined": False}]
+
+    def _place_real(self) -> None:
+        """Bring the real world to where the dreams are, or leave it and say why."""
+        assert self.real is not None
+        self.why_not_real = None
+        try:
+            if self.steps > _MOST_TAKEN:
+                raise MemworldError(f"the start is more than {_MOST_TAKEN} steps ago: reset first")
+            self.real.begin(self.dreams[0].start, self._taken)
+        except MemworldError as error:
+            self._lose_real(error)
+
+    def _lose_real(self, why: MemworldError) -> None:
+        """Go on without the real world; a recording, which cannot lose a panel, ends."""
+        self.why_not_real = str(why)
+        if self.recording:
+            self.record(False)
+        self._leave_real()
+
+    def _leave_real(self) -> None:
+        real, self.real = self.real, None
+        if real is not None:
+            real.close()
+
+    def _not_recording(self) -> None:
+        if self.recording:
+            raise MemworldError("a recording is under way, in which no panel may come or go: end it first")

@@ -1,0 +1,120 @@
+"""Where have I seen this? The recorded moments most like a frame, in a memory and in a data set."""
+
+import numpy as np
+import torch
+
+from memworld.datasets import EpisodeDataset
+from memworld.dynamics import DynamicsConfig
+from memworld.formats.resize import resize_frame
+from memworld.gaussian import Latents
+from memworld.play.panels import Neighbour
+from memworld.play.stage import Stage
+
+_APART = 5
+"""Steps that two moments of one episode must lie apart for both to be named: neighbours look alike."""
+
+_SIDE = 16
+"""Pixels of a frame of a data set as it is compared."""
+
+_MOST_FRAMES = 20_000
+"""Of a data set that are compared, evenly drawn."""
+
+
+class Recall:
+    """Finds moments of a memory by the divergence of their posteriors, as Replay-KL does."""
+
+    def __init__(self, stage: Stage) -> None:
+        """Index the memory.
+
+        Raises:
+            MemworldError: it cannot be searched.
+        """
+        self._stage = stage
+        most = min(512, stage.memory.steps)
+        self._world = stage.world.under(DynamicsConfig("replay_kl", k=most, conditioning="none"))
+        self._world.prepare()
+
+    def like(self, frame: np.ndarray, count: int) -> list[Neighbour]:
+        """The moments most like a frame, uint8 (H, W, C), the nearest first."""
+        return self._nearest(self._world.history(frame).present, count)
+
+    def like_row(self, row: int, count: int) -> list[Neighbour]:
+        """The moments most like a recorded one, which is among them if something follows it."""
+        return self._nearest(self._stage.memory.rows.latents[torch.tensor([row])], count)
+
+    def _nearest(self, state: Latents, count: int) -> list[Neighbour]:
+        rows = self._stage.memory.rows
+        matches = self._world.lookup.retrieve(state, rows.actions[:1])
+        found = matches.rows[0][matches.found[0]]
+        chosen = _apart(rows.episodes[found].numpy(), rows.steps[found].numpy(), count)
+        distances = matches.distances[0][chosen].double().numpy()
+        ids, weights = self._stage.memory.ids, _shares(distances)
+        named = []
+        for row, distance, weight in zip(found[chosen].tolist(), distances, weights, strict=True):
+            episode, step = self._stage.moment(row)
+            named.append(Neighbour(episode, ids[episode], step, row, float(distance), float(weight)))
+        return named
+
+
+class PixelIndex:
+    """Finds moments of a data set, which has no encoder, by their pixels, seen from afar."""
+
+    def __init__(self, dataset: EpisodeDataset) -> None:
+        """Read all episodes, one at a time.
+
+        Raises:
+            MemworldError: one is damaged.
+        """
+        self._ids = dataset.ids
+        every = max(1, -(-(dataset.steps + len(dataset)) // _MOST_FRAMES))
+        keys, episodes, steps = [], [], []
+        for number, episode in enumerate(dataset):
+            drawn = np.arange(0, len(episode.observations), every)
+            keys.append(np.stack([_afar(episode.observations[step]) for step in drawn]))
+            episodes.append(np.full(len(drawn), number))
+            steps.append(drawn)
+        self._keys = torch.from_numpy(np.concatenate(keys))
+        self._episodes, self._steps = np.concatenate(episodes), np.concatenate(steps)
+        lengths = [entry.steps + 1 for entry in dataset.entries]
+        self._first = np.cumsum([0, *lengths[:-1]])
+
+    def like(self, frame: np.ndarray, count: int) -> list[Neighbour]:
+        """The moments most like a frame, uint8 (H, W, C): `distance` is the mean difference of a pixel, of 255."""
+        distances = (self._keys - torch.from_numpy(_afar(frame))).abs().mean(1).numpy()
+        order = np.argsort(distances, kind="stable")
+        chosen = order[_apart(self._episodes[order], self._steps[order], count)]
+        named = []
+        for place, weight in zip(chosen, _shares(distances[chosen].astype(np.float64)), strict=True):
+            episode, step = int(self._episodes[place]), int(self._steps[place])
+            row = int(self._first[episode]) + step
+            named.append(Neighbour(episode, self._ids[episode], step, row, float(distances[place]), float(weight)))
+        return named
+
+
+def _afar(frame: np.ndarray) -> np.ndarray:
+    """A frame as it is compared, float32 (16 * 16 * C,)."""
+    height, width = (min(_SIDE, side) for side in frame.shape[:2])
+    return resize_frame(frame, (height, width)).astype(np.float32).reshape(-1)
+
+
+def _apart(episodes: np.ndarray, steps: np.ndarray, count: int) -> list[int]:
+    """The places of the first `count` moments that lie `_APART` from those chosen before, in their episode."""
+    chosen: list[int] = []
+    taken: dict[int, list[int]] = {}
+    for place, (episode, step) in enumerate(zip(episodes.tolist(), steps.tolist(), strict=True)):
+        near = taken.setdefault(episode, [])
+        if all(abs(step - other) >= _APART for other in near):
+            near.append(step)
+            chosen.append(place)
+            if len(chosen) == count:
+                break
+    return chosen
+
+
+def _shares(distances: np.ndarray) -> np.ndarray:
+    """Shares (n,) that fall exponentially with distance, on the scale of their mean above the nearest."""
+    if len(distances) == 0:
+        return distances
+    above = distances - distances.min()
+    falling = np.exp(-above / max(float(above.mean()), 1e-12))
+    return np.asarray(falling / falling.sum())
