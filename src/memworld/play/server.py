@@ -34,6 +34,9 @@ SESSIONS = 8
 IDLE = 30 * 60.0
 """Seconds without a message after which a session ends."""
 
+MOST_SHOWN = 48
+"""Frames of a strip, and moments that a search answers with."""
+
 _PNG_BYTES = 4 << 20
 _JSON_BYTES = 1 << 10
 
@@ -103,7 +106,7 @@ class PlayServer:
         return write_png(self._source(request).frame(_index(request), _whole(request.path_params["step"], "step")))
 
     def _strip(self, request: Request) -> bytes:
-        return write_png(self._source(request).strip(_index(request), _number(request, "count", 12)))
+        return write_png(self._source(request).strip(_index(request), _count(request)))
 
     def _map(self, request: Request) -> dict[str, Any]:
         stage = self._source(request).stage()
@@ -113,7 +116,7 @@ class PlayServer:
         return {"points": points, "rows": list(moments), "explained": list(projection.explained)}
 
     async def _search(self, request: Request) -> Response:
-        source, count = self._source(request), _number(request, "count", 12)
+        source, count = self._source(request), _count(request)
         if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
             episode, step = _moment(await read_body(request, _JSON_BYTES))
             found = await run_in_threadpool(source.like_recorded, episode, step, count)
@@ -192,7 +195,17 @@ def _number(request: Request, name: str, usual: int) -> int:
     return _whole(request.query_params.get(name, str(usual)), name)
 
 
+def _count(request: Request) -> int:
+    """How many moments or frames an address asks for, within what is sensible."""
+    return max(1, min(_number(request, "count", 12), MOST_SHOWN))
+
+
 def _whole(text: str, name: str) -> int:
+    """A text out of an address as the whole number that it is.
+
+    Raises:
+        MemworldError: it is none, or too long for one that means something here.
+    """
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise MemworldError(f"{name} is to be a whole number from 0, not {text[:40]!r}")
     return int(text)

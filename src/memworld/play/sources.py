@@ -28,9 +28,6 @@ from memworld.world_model import WorldModel
 MOST_SIDE = 4096
 """Pixels of a picture that is searched for."""
 
-MOST_FOUND = 48
-"""Moments that a search answers with, and frames of a strip."""
-
 _LOADED = 4
 """Episodes of a data set that are kept in memory."""
 
@@ -58,7 +55,7 @@ class Source(ABC):
     def __init__(self, name: str, title: str) -> None:
         """Nothing is opened yet."""
         self.name, self.title = name, title
-        self._lock = threading.RLock()
+        self._lock, self._searching = threading.RLock(), threading.Lock()
 
     @property
     @abstractmethod
@@ -126,7 +123,7 @@ class Source(ABC):
 
     def strip(self, index: int, count: int) -> np.ndarray:
         """So many frames of an episode side by side, evenly spaced, uint8 (H, W, C)."""
-        steps = np.unique(np.linspace(0, self.entry(index).steps, _bounded(count)).round().astype(int))
+        steps = np.unique(np.linspace(0, self.entry(index).steps, count).round().astype(int))
         return np.concatenate(list(self.frames(index, steps.tolist())), 1)
 
     def listed(self, offset: int, limit: int) -> dict[str, Any]:
@@ -162,7 +159,7 @@ class Source(ABC):
         Raises:
             MemworldError: it is none, or is too large.
         """
-        return self.like(read_png(picture, self.info.observation_shape), _bounded(count))
+        return self.like(read_png(picture, self.info.observation_shape), count)
 
     def _described(self) -> dict[str, Any]:
         """What is said of memories and data sets alike."""
@@ -238,13 +235,13 @@ class MemorySource(Source):
 
     def like(self, frame: np.ndarray, count: int) -> list[Neighbour]:
         """The recorded moments most like a frame, as Replay-KL compares them."""
-        with self._lock:
+        with self._searching:
             return self._recall.like(frame, count)
 
     def like_recorded(self, index: int, step: int, count: int) -> list[Neighbour]:
         """The recorded moments most like one of them, which need not be encoded again."""
         row = self.stage().row(index, step)
-        with self._lock:
+        with self._searching:
             return self._recall.like_row(row, count)
 
     def about(self) -> dict[str, Any]:
@@ -291,7 +288,7 @@ class DatasetSource(Source):
 
     @cached_property
     def _pixels(self) -> PixelIndex:
-        return PixelIndex(self._dataset)
+        return PixelIndex(self.dataset)
 
     @property
     def dataset(self) -> EpisodeDataset:
@@ -328,7 +325,7 @@ class DatasetSource(Source):
 
     def like(self, frame: np.ndarray, count: int) -> list[Neighbour]:
         """The recorded moments most like a frame, by their pixels, seen from afar."""
-        with self._lock:
+        with self._searching:
             return self._pixels.like(frame, count)
 
     def about(self) -> dict[str, Any]:
@@ -378,8 +375,3 @@ def write_png(frame: np.ndarray) -> bytes:
     into = io.BytesIO()
     Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame).save(into, "PNG", compress_level=1)
     return into.getvalue()
-
-
-def _bounded(count: int) -> int:
-    """A number of moments or frames to show, within what is sensible."""
-    return max(1, min(count, MOST_FOUND))

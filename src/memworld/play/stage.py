@@ -3,7 +3,6 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -26,19 +25,23 @@ _FRAME_BYTES = 64 << 20
 """Of recorded frames that are kept for the next time."""
 
 
-@dataclass(frozen=True, eq=False)
 class Model:
-    """A world model that is ready to be asked, by one at a time.
+    """A world model that is asked by one at a time, and made ready by the first who asks."""
 
-    Attributes:
-        world: its memory stays as it was when it was opened.
-        dynamics: what `world` has prepared.
-        lock: to be held while it is asked: what it makes when it is first needed, two would make at once.
-    """
+    def __init__(self, world: WorldModel) -> None:
+        """Nothing is prepared yet.
 
-    world: WorldModel
-    dynamics: Dynamics
-    lock: threading.Lock = field(default_factory=threading.Lock)
+        Args:
+            world: its memory stays as it was when it was opened.
+        """
+        self.world = world
+        self.lock = threading.Lock()
+        """To be held while it is asked: what it makes when it is first needed, two would make at once."""
+
+    @property
+    def dynamics(self) -> Dynamics:
+        """How the next state is found; the first who asks waits until memory is indexed and learned from."""
+        return self.world.prepare()
 
 
 class Stage:
@@ -59,7 +62,7 @@ class Stage:
         self.first_rows: list[int] = np.cumsum(lengths).tolist()
         """The row of each episode's first moment."""
         self._models: OrderedDict[DynamicsSettings, Model] = OrderedDict()
-        self._making = threading.Lock()
+        self._choosing = threading.Lock()
         self._frames: OrderedDict[int, np.ndarray] = OrderedDict()
         self._reading = threading.Lock()
 
@@ -74,22 +77,22 @@ class Stage:
         return Projection.fit(self.memory.rows)
 
     def model(self, settings: DreamSettings) -> Model:
-        """The model of these settings; the first who asks for it waits until memory is indexed and learned from.
+        """The model of these settings, ready to be asked.
 
         Raises:
             MemworldError: the memory cannot be dreamt in so.
         """
         wanted = settings.dynamics
-        with self._making:  # two who ask for the same at once wait for one
+        with self._choosing:
             if wanted not in self._models:
-                world = self.world.under(wanted)
-                self._models[wanted] = Model(world, world.prepare())
+                self._models[wanted] = Model(self.world.under(wanted))
                 if len(self._models) > _MOST_MODELS:  # dreams that are under way keep theirs
                     self._models.popitem(last=False)
             self._models.move_to_end(wanted)
             model = self._models[wanted]
-        if settings.decoding == "blend":
-            with model.lock:
+        with model.lock:  # two who ask for the same at once wait for one, and those who have another for nobody
+            _ = model.dynamics
+            if settings.decoding == "blend":
                 _ = model.world.painter.blend  # chosen now rather than at the first step
         return model
 
