@@ -1,7 +1,9 @@
 """The program: its options, and what becomes of what goes wrong."""
 
 import logging
-from typing import Annotated, Any
+import os
+import sys
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -11,6 +13,11 @@ from memworld.storage import one_line
 
 _INTERRUPTED = 130
 """The shell's exit code of a program that was stopped with Ctrl-C."""
+
+_STOPPED = (
+    "memworld: interrupted; what was finished is kept: give the command again, with --resume where it has that option, "
+    "and it goes on"
+)
 
 
 class _Commands(TyperGroup):
@@ -38,12 +45,16 @@ class _Commands(TyperGroup):
             _interrupted()
 
 
+def end_at_once() -> NoReturn:
+    """End the interrupted program though a thread computes: were Python torn down under it, it would abort."""
+    typer.echo(_STOPPED, err=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_INTERRUPTED)
+
+
 def _interrupted() -> None:
-    typer.echo(
-        "memworld: interrupted; what was finished is kept: give the command again, with --resume where it has that "
-        "option, and it goes on",
-        err=True,
-    )
+    typer.echo(_STOPPED, err=True)
     raise typer.Exit(_INTERRUPTED) from None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from memworld.cli.app import app
+from memworld.cli.app import app, end_at_once
 from memworld.cli.options import MemoryPath
 from memworld.errors import MemworldError
 
@@ -55,21 +55,22 @@ def browse(
 def _serve(paths: list[Path], opens: str, port: int, host: str, token: bool, no_open: bool, output: Path) -> None:
     """Serve until Ctrl-C, and say where."""
     from memworld.extras import import_extra
-    from memworld.inspection import is_memory
 
     for module in ("starlette", "uvicorn", "websockets"):
         import_extra(module, "play", "pages in the browser")
+    from memworld.play.recorder import Recordings
+    from memworld.play.server import PlayServer
     from memworld.play.serving import listen, open_library, serve
 
     if output.exists() and not output.is_dir():
         raise MemworldError(f"output {output} is a file: name a folder for recordings")
-    for path in paths:
-        if opens == "play" and path.exists() and not is_memory(path):
-            raise MemworldError(
-                f"{path} is no memory: give the folder that memworld remember wrote, or look through recorded episodes "
-                "with memworld browse"
-            )
     library = open_library(paths, plays=opens == "play")
     at = listen(host, port, token)
     typer.echo(f"memworld {opens} at {at.address} (Ctrl-C ends it)")
-    serve(library, opens, output, at, show=not no_open)
+    server = PlayServer(library, opens, Recordings(output))
+    try:
+        serve(server, at, show=not no_open)
+    except KeyboardInterrupt:
+        if server.computing:
+            end_at_once()
+        raise

@@ -3,6 +3,8 @@
 import asyncio
 import functools
 import json
+import logging
+import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ from memworld.play.safety import Guard, Seats, read_body
 from memworld.play.sources import Source, write_png
 from memworld.play.worker import Worker
 from memworld.storage import one_line
+
+_log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "page"
 
@@ -57,6 +61,7 @@ class PlayServer:
         """
         self._library, self._opens, self._recordings, self._idle = library, opens, recordings, idle
         self._seats = Seats(SESSIONS)
+        self._workers: weakref.WeakSet[Worker] = weakref.WeakSet()
         # The list is made once: whatever an address says, nothing else is ever looked for on disk.
         self._files = {path.name: path for path in sorted(PAGE.iterdir()) if path.suffix in _KINDS}
 
@@ -80,6 +85,11 @@ class PlayServer:
         ]
         handlers: Any = {MemworldError: _told, HTTPException: _told_http, Exception: _told_failure}
         return Guard(Starlette(routes=routes, exception_handlers=handlers), host, port, token)
+
+    @property
+    def computing(self) -> bool:
+        """Whether a session works on something that nothing can interrupt."""
+        return any(worker.busy for worker in self._workers)
 
     async def _page(self, request: Request) -> Response:
         return self._file("index.html")
@@ -136,14 +146,15 @@ class PlayServer:
             await socket.close(1013)
             return
         conversation, worker = Conversation(self._library, self._recordings), Worker("memworld session")
+        self._workers.add(worker)
         try:
             await self._converse(socket, conversation, worker)
+            await worker.do(conversation.close)
+        except asyncio.CancelledError:  # the server ends, and waits for nobody who computes
+            worker.later(conversation.close)
         finally:
-            self._seats.leave()
-            # Also when the server ends: what is being recorded is written.
-            ended = asyncio.ensure_future(worker.do(conversation.close))
-            await asyncio.shield(ended)
             worker.end()
+            self._seats.leave()
 
     async def _converse(self, socket: WebSocket, conversation: Conversation, worker: Worker) -> None:
         try:
@@ -237,4 +248,5 @@ async def _told_http(request: Request, error: Exception) -> Response:
 
 
 async def _told_failure(request: Request, error: Exception) -> Response:
+    _log.error("an answer has failed", exc_info=error)
     return JSONResponse({"error": "memworld has failed at this; the server's output says how"}, 500)

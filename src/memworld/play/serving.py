@@ -8,17 +8,19 @@ import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import uvicorn
 
 from memworld.errors import MemworldError
 from memworld.formats import open_dataset
+from memworld.inspection import is_memory
 from memworld.play.conversation import MOST_BYTES
 from memworld.play.library import Library
-from memworld.play.recorder import Recordings
 from memworld.play.safety import is_loopback, new_token
 from memworld.play.server import PlayServer
+from memworld.store import open_memory
 
 CONNECTIONS = 200
 """At once; those after them are told to come again."""
@@ -91,30 +93,40 @@ def open_library(paths: Sequence[Path], plays: bool) -> Library:
     """
     library = Library(paths)
     for path, source in zip(paths, library.sources.values(), strict=True):
+        if plays and path.exists() and not is_memory(path):
+            raise MemworldError(
+                f"{path} is no memory: give the folder that memworld remember wrote, or look through recorded episodes "
+                "with memworld browse"
+            )
         if plays:
+            open_memory(path)  # which says best what is missing
             source.stage()
         elif not path.exists():  # it may still be the id of a Minari set; what is damaged is shown with the reason
             open_dataset(path)
     return library
 
 
-def serve(library: Library, opens: str, output: Path, at: Listening, show: bool) -> None:
+def serve(server: PlayServer, at: Listening, show: bool) -> None:
     """Serve until Ctrl-C.
 
     Args:
-        library: what is shown.
-        opens: the tab that is shown first, `play` or `browse`.
-        output: folder for recordings.
+        server: what answers.
         at: where.
         show: whether to open a browser, if there is one to open.
 
     Raises:
-        KeyboardInterrupt: at Ctrl-C, when all sessions have ended.
+        KeyboardInterrupt: at Ctrl-C, when all sessions have ended but those that compute (`PlayServer.computing`).
     """
     # The browser needs the other half; and threads that wait for each other cost a step more than they save.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
-    app = PlayServer(library, opens, Recordings(output)).app(at.host, at.port, at.token)
-    config = uvicorn.Config(
+    if show and _has_display():
+        threading.Thread(target=webbrowser.open, args=(at.address,), daemon=True).start()
+    uvicorn.Server(configured(server.app(at.host, at.port, at.token))).run(sockets=[at.socket])
+
+
+def configured(app: Any) -> uvicorn.Config:
+    """How an application is served: what is taken in is bounded, and nothing is believed of who sends it."""
+    return uvicorn.Config(
         app,
         http="h11",
         ws="websockets-sansio",
@@ -122,15 +134,13 @@ def serve(library: Library, opens: str, output: Path, at: Listening, show: bool)
         ws_per_message_deflate=False,  # packing pictures costs more than sending them
         lifespan="off",
         limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=1,
         proxy_headers=False,
         server_header=False,
         access_log=False,
         log_config=None,
+        log_level="critical",  # what fails is logged where it does
     )
-    if show and _has_display():
-        threading.Thread(target=webbrowser.open, args=(at.address,), daemon=True).start()
-    uvicorn.Server(config).run(sockets=[at.socket])
 
 
 def _has_display() -> bool:

@@ -117,7 +117,8 @@ class PlaySession:
         if self._recorder is not None:
             self._recorder.add(stored, self.panels())
             if self._recorder.full:
-                self.record(False)
+                recorder, self._recorder = self._recorder, None
+                self.saved = recorder.save()
 
     def change(self, number: Any, settings: Any) -> None:
         """Let a dream go on under other settings.
@@ -175,9 +176,9 @@ class PlaySession:
         if on == self.recording:
             raise MemworldError("it is being recorded already" if on else "nothing is being recorded")
         if not on:
-            recorder, self._recorder = self._recorder, None
-            assert recorder is not None
-            self.saved = recorder.save()
+            assert self._recorder is not None
+            self.saved = self._recorder.save()  # if it cannot be written, one can mend that and try again
+            self._recorder = None
             return
         if self._recordings is None:
             raise MemworldError("nothing can be recorded here: there is no folder for it")

@@ -97,7 +97,8 @@ class Source(ABC):
         Raises:
             MemworldError: there are none.
         """
-        raise MemworldError(f"{self.title} holds recorded episodes: remember them, and play the memory")
+        count = len(self.entries)  # or what is wrong with it is said
+        raise MemworldError(f"{self.title} holds {count} recorded episodes: remember them, and play the memory")
 
     def entry(self, index: int) -> EpisodeEntry:
         """What is known of an episode.

@@ -1,6 +1,7 @@
 """A thread of one's own for work that would hold up the event loop."""
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -8,16 +9,26 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-_Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+_Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop | None, "asyncio.Future[Any] | None"]
 
 
 class Worker:
-    """Does one thing after another; the program can end while it works, as at Ctrl-C in a long search."""
+    """Does one thing after another.
+
+    Its thread keeps no program from ending. But one that ends while a library computes in it aborts, unless by
+    `os._exit`: see `busy`.
+    """
 
     def __init__(self, name: str) -> None:
         """Start the thread."""
+        self.busy = False
+        """Whether it works on something."""
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def later(self, job: Callable[[], object]) -> None:
+        """Have a job done, whoever waits for it or not."""
+        self._jobs.put((job, None, None))
 
     async def do(self, job: Callable[[], Result]) -> Result:
         """Have a job done, and wait for what it returns or raises."""
@@ -33,14 +44,16 @@ class Worker:
     def _work(self) -> None:
         while (given := self._jobs.get()) is not None:
             job, loop, done = given
+            self.busy = True
             try:
                 result, error = job(), None
             except Exception as failure:  # handed on to whoever waits for it
                 result, error = None, failure
-            try:
-                loop.call_soon_threadsafe(_settle, done, result, error)
-            except RuntimeError:  # the loop has ended, and nobody waits
-                return
+            finally:
+                self.busy = False
+            if loop is not None and done is not None:
+                with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+                    loop.call_soon_threadsafe(_settle, done, result, error)
 
 
 def _settle(done: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:

@@ -1,0 +1,204 @@
+"""The addresses and the socket, asked over a real connection."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from memworld import __version__
+from memworld.formats import open_npz
+from memworld.play.server import PAGE, SESSIONS
+from memworld.play.sources import write_png
+from memworld.world_model import WorldModel
+from tests.play.asking import Asked, asked
+
+
+def test_it_says_what_it_serves(server: Asked) -> None:
+    about = server.get("/api/about").told
+    assert (about["version"], about["opens"]) == (__version__, "play")
+    memory, data = about["sources"]
+    assert (memory["name"], memory["kind"], memory["playable"], memory["why_not"]) == ("memory", "memory", True, None)
+    assert (memory["episodes"], memory["steps"], memory["frame"]) == (6, 120, [16, 16, 1])
+    assert [action["label"] for action in memory["keys"]["actions"]] == ["left", "right", "up", "down"]
+    assert memory["settings"]["usual"] == "analogues"
+    assert not memory["real"]
+    assert "square" in memory["why_not_real"]  # no world of that name
+    assert (data["name"], data["kind"], data["playable"], data["keys"]) == ("episodes", "dataset", False, None)
+    assert "remember" in data["why_not"]
+
+
+def test_the_page_and_its_files(server: Asked) -> None:
+    page = server.get("/")
+    assert page.status == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.body == (PAGE / "index.html").read_bytes()
+    for path in PAGE.iterdir():
+        assert server.get(f"/static/{path.name}").body == path.read_bytes()
+    assert server.get("/static/none.js").status == 404
+
+
+@pytest.mark.parametrize("source", ["memory", "episodes"])
+def test_episodes(server: Asked, data: Path, source: str) -> None:
+    dataset = open_npz(data)
+    listed = server.get(f"/api/sources/{source}/episodes?offset=2&limit=3").told
+    assert listed["total"] == 6
+    assert [(e["index"], e["id"], e["steps"]) for e in listed["episodes"]] == [(i, f"e{i}", 20) for i in (2, 3, 4)]
+    episode = server.get(f"/api/sources/{source}/episodes/2").told
+    assert episode["actions"] == dataset[2].actions.tolist()
+    assert episode["rewards"] == dataset[2].rewards.tolist()
+    assert (episode["terminated"], episode["labels"]) == (False, ["left", "right", "up", "down"])
+    listed = server.get(f"/api/sources/{source}/episodes").told["episodes"]
+    assert (listed[2]["return"], listed[2]["terminated"]) == (dataset[2].rewards.sum(), False)
+    frame = server.get(f"/api/sources/{source}/episodes/2/frames/20")
+    assert frame.headers["content-type"] == "image/png"
+    shown = np.asarray(Image.open(io.BytesIO(frame.body)))
+    np.testing.assert_array_equal(shown, dataset[2].observations[20, ..., 0])
+    strip = np.asarray(Image.open(io.BytesIO(server.get(f"/api/sources/{source}/episodes/2/strip?count=3").body)))
+    np.testing.assert_array_equal(strip, np.concatenate([dataset[2].observations[i, ..., 0] for i in (0, 10, 20)], 1))
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/api/sources/none/episodes", "no source 'none'"),
+        ("/api/sources/memory/episodes/6", "episodes 0 to 5, not 6"),
+        ("/api/sources/memory/episodes/-1", "whole number"),
+        ("/api/sources/memory/episodes/0/frames/21", "steps 0 to 20, not 21"),
+        ("/api/sources/episodes/episodes/0/frames/21", "steps 0 to 20, not 21"),
+        ("/api/sources/memory/episodes/0/frames/" + "9" * 5000, "whole number"),
+        ("/api/sources/memory/episodes?offset=x", "offset is to be a whole number"),
+        ("/api/sources/memory/episodes/0/strip?count=2.5", "count is to be a whole number"),
+        ("/api/sources/episodes/map", "remember them"),
+        ("/api/recordings/none.mp4", "no video"),
+    ],
+)
+def test_what_is_not_there(server: Asked, path: str, says: str) -> None:
+    answer = server.get(path)
+    assert 400 <= answer.status < 500
+    assert says in answer.error
+
+
+def test_the_map(server: Asked, memory: Path) -> None:
+    told = server.get("/api/sources/memory/map").told
+    assert len(told["points"]) == len(told["rows"]) == 126
+    assert told["rows"][:2] == [[0, 0], [0, 1]]
+    assert told["rows"][-1] == [5, 20]
+    assert 0 < told["explained"][1] <= told["explained"][0] <= 1
+    assert server.get("/api/sources/memory/map").told == told
+
+
+@pytest.mark.parametrize("source", ["memory", "episodes"])
+def test_search_by_a_recorded_moment_and_by_a_picture(server: Asked, data: Path, source: str) -> None:
+    path = f"/api/sources/{source}/search?count=4"
+    json = {"Content-Type": "application/json"}
+    found = server.get(path, method="POST", body='{"episode": 3, "step": 7}', headers=json).told["found"]
+    assert (found[0]["episode"], found[0]["step"], found[0]["distance"]) == (3, 7, 0)
+    assert len(found) == 4
+    assert np.isclose(sum(near["weight"] for near in found), 1)
+    moments = [(near["episode"], near["step"]) for near in found]
+    assert len(set(moments)) == 4
+    picture = write_png(open_npz(data)[3].observations[7])
+    by_picture = server.get(path, method="POST", body=picture, headers={"Content-Type": "image/png"}).told["found"]
+    assert by_picture[0]["distance"] < 1e-3
+    same = open_npz(data)[by_picture[0]["episode"]].observations[by_picture[0]["step"]]
+    np.testing.assert_array_equal(same, open_npz(data)[3].observations[7])
+
+
+def test_playing(server: Asked, memory: Path) -> None:
+    world = WorldModel.open(memory)
+    with server.page() as page:
+        told = page.open()
+        assert (told["step"], told["recording"], told["saved"], told["real"]) == (0, False, [], False)
+        assert told["start"] == {"episode": 1, "step": 3, "id": "e1"}
+        [panel] = told["panels"]
+        assert (panel["title"], panel["kind"], panel["over"], panel["support"]) == ("dream 1", "dream", False, None)
+        np.testing.assert_array_equal(panel["frame"], world.memory.frames([world.memory.row_of("e1", 3)])[0])
+        assert panel["neighbours"] == [{"episode": 1, "id": "e1", "step": 3, "row": 24, "distance": 0, "weight": 1}]
+        for step in range(1, 4):
+            told = page.ask("step", action=1, thumbs=True)
+            [panel] = told["panels"]
+            assert told["step"] == step
+            assert 0 <= panel["support"] <= 1
+            assert len(panel["place"]) == 2
+            shares = [near["weight"] for near in panel["neighbours"]]
+            assert shares == sorted(shares, reverse=True)
+            assert 1 <= len(shares) <= 8
+            for near in panel["neighbours"]:
+                np.testing.assert_array_equal(near["thumb"], world.memory.frames([near["row"]])[0])
+        told = page.ask("reset", start={"episode": 2, "step": 0})
+        assert (told["step"], told["start"]["id"]) == (0, "e2")
+        assert page.ask("reset", start=None)["ok"]
+        told = page.ask("dreams", count=2)
+        told = page.ask("settings", dream=1, settings={"strategy": "replay_kl"})
+        assert [settings["strategy"] for settings in told["settings"]] == ["analogues", "replay_kl"]
+        told = page.ask("step", action=0)
+        assert [panel["title"] for panel in told["panels"]] == ["dream 1", "dream 2"]
+        assert page.ask("dreams", count=1)["settings"] == [told["settings"][0]]
+        assert page.ask("close") == {"n": page._number, "ok": True}
+
+
+def test_the_real_world_is_refused_with_a_reason(server: Asked) -> None:
+    with server.page() as page:
+        told = page.open(real=True)
+        assert not told["real"]
+        assert "square" in told["real_error"]
+        assert page.ask("step", action=1)["ok"]
+
+
+def test_recordings_are_listed(server: Asked) -> None:
+    pytest.importorskip("av")
+    with server.page() as page:
+        page.open()
+        assert page.ask("record", on=True, to=["mp4", "episodes"])["recording"]
+        page.ask("step", action=1)
+        told = page.ask("record", on=False)
+        assert not told["recording"]
+        video, episodes = told["saved"]
+        assert page.ask("step", action=1)["saved"] == []
+    listed = {entry["name"]: entry for entry in server.get("/api/recordings").told["recordings"]}
+    assert (listed[video]["kind"], listed[video]["steps"]) == ("mp4", 2)
+    assert (listed[episodes]["kind"], listed[episodes]["steps"]) == ("episodes", 1)
+    download = server.get(f"/api/recordings/{video}")
+    assert download.body == (server.output / video).read_bytes()
+    assert video in download.headers["content-disposition"]
+    assert server.get(f"/api/recordings/{episodes}").status == 400
+
+
+def test_only_so_many_play_at_once(server: Asked) -> None:
+    from contextlib import ExitStack
+
+    with ExitStack() as open_pages:
+        pages = [open_pages.enter_context(server.page()) for _ in range(SESSIONS)]
+        for page in pages:
+            page.open()
+        with server.page() as late:
+            told = late.heard()
+            assert (told["n"], told["ok"], told["fatal"]) == (None, False, True)
+            assert "8 pages" in told["error"]
+        for page in pages:
+            assert page.ask("step", action=1)["ok"]
+    with server.page() as page:
+        page.open()
+
+
+def test_a_session_that_says_nothing_ends(memory: Path, tmp_path: Path) -> None:
+    with asked([memory], tmp_path / "play", idle=0.5) as server, server.page() as page:
+        page.open()
+        with pytest.raises(Exception, match=r"1000.*nothing was said"):
+            page.heard()
+
+
+def test_a_page_that_leaves_while_it_records_loses_nothing(memory: Path, tmp_path: Path) -> None:
+    with asked([memory], tmp_path / "play") as server:
+        with server.page() as page:
+            page.open()
+            page.ask("record", on=True, to=["episodes"])
+            page.ask("step", action=1)
+            page.line.socket.close()
+        deadline = 200
+        while not server.get("/api/recordings").told["recordings"]:
+            deadline -= 1
+            assert deadline
+    assert len(list((tmp_path / "play").iterdir())) == 1
