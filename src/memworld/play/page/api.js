@@ -1,16 +1,7 @@
 /** The server's plain questions and answers. */
 
 /** What the server, or the way to it, refused: one clear line. */
-export class ServerError extends Error {
-  /**
-   * @param {string} message
-   * @param {boolean} [fatal] whether the session that was asked is gone
-   */
-  constructor(message, fatal = false) {
-    super(message);
-    this.fatal = fatal;
-  }
-}
+export class ServerError extends Error {}
 
 /**
  * @param {string} path

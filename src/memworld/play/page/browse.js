@@ -6,7 +6,7 @@ import { byId, el, setText } from "./dom.js";
 import { EpisodeTable } from "./episodes.js";
 import { MomentTile } from "./sources.js";
 import { say, shown } from "./status.js";
-import { actionText, counted, points } from "./words.js";
+import { actionNames, actionText, counted, points, shortTitle } from "./words.js";
 
 /** @typedef {import("./types.js").Source} Source */
 /** @typedef {import("./types.js").Moment} Moment */
@@ -62,10 +62,10 @@ export class Browser extends EventTarget {
       shown(() => this.#searchFile(byId("upload").files[0])),
     );
     this.#dropping(byId("drop"));
-    const memories = sources.filter(({ kind }) => kind === "memory");
-    byId("search-in").replaceChildren(...memories.map(({ name, title }) => el("option", { value: name }, title)));
-    byId("search-none").hidden = memories.length > 0;
-    for (const id of ["seen", "upload", "search-in"]) byId(id).disabled = memories.length === 0;
+    const searched = sources.filter(({ kind }) => kind !== "unknown");
+    byId("search-in").replaceChildren(
+      ...searched.map((each) => el("option", { value: each.name, title: each.title }, shortTitle(each))),
+    );
     new ResizeObserver(() => this.repaint()).observe(byId("curves"));
     new ResizeObserver(() => this.#showStrip()).observe(byId("strip"));
   }
@@ -83,16 +83,16 @@ export class Browser extends EventTarget {
       here.disabled = !source.playable;
       here.title = source.why_not ?? "";
       setText(byId("play-why"), source.playable ? "" : (source.why_not ?? ""));
-      if (source.kind === "memory") byId("search-in").value = source.name;
+      byId("search-in").value = source.name;
       setText(
         byId("about-source"),
         `${source.kind === "memory" ? "Memory" : "Data set"} of ${source.world}: ${counted(
           source.episodes,
           "episode",
-        )}, ${counted(source.steps, "step")}, frames ${source.frame.join(" × ")}`,
+        )}, ${counted(source.steps, "step")}, frames ${source.frame.join("×")}`,
       );
       this.table.load(source.name).then(
-        () => this.table.mark(this.at.episode),
+        () => this.table.mark(this.at.episode, this.#episode),
         shown((error) => {
           throw error;
         }),
@@ -112,7 +112,7 @@ export class Browser extends EventTarget {
     if (this.source !== source) return;
     this.#episode = episode;
     this.at = { episode: index, step: 0, id: episode.id };
-    this.table.mark(index);
+    this.table.mark(index, episode);
     setText(byId("episode-title"), `Episode ${episode.id}`);
     this.scrubber.max = String(episode.steps - 1);
     this.#showStrip();
@@ -247,7 +247,7 @@ export class Browser extends EventTarget {
 function lanesOf(source, episode) {
   const rewards = { label: "reward", values: episode.rewards };
   if (!Array.isArray(episode.actions[0])) {
-    const names = Object.fromEntries((source.keys?.actions ?? []).map(({ value, label }) => [String(value), label]));
+    const names = actionNames(source, episode);
     return [rewards, { label: "action", values: episode.actions.map(Number), stepped: true, names }];
   }
   const columns = episode.columns.map((label, column) => ({

@@ -34,10 +34,12 @@ export class Answer {
 }
 
 const WAITS = [300, 700, 1500, 3000, 6000, 10000];
+/** The server's way to end a session that nobody uses any more. */
+const IDLE = 1000;
 
 /**
- * A websocket that comes back by itself. Tells "open" when there is a line, and "lost" with `detail`
- * {reason, wait}: milliseconds until the next try.
+ * A websocket that comes back by itself. Tells "open" when there is a line, "lost" with `detail` {reason, wait},
+ * milliseconds until the next try, and "ended" with {reason} when the server has ended it for good.
  */
 export class Channel extends EventTarget {
   /** @type {WebSocket | null} */
@@ -45,6 +47,7 @@ export class Channel extends EventTarget {
   /** @type {Map<number, {resolve: (answer: Answer) => void, reject: (error: Error) => void}>} */
   #asked = new Map();
   #n = 0;
+  #reason = "";
   #tries = 0;
   /** @type {number | undefined} */
   #timer;
@@ -62,7 +65,7 @@ export class Channel extends EventTarget {
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.dispatchEvent(new Event("open"));
     socket.onmessage = (event) => this.#hear(event.data);
-    socket.onclose = (event) => this.#lose(event.reason);
+    socket.onclose = (event) => this.#lose(event);
     this.#socket = socket;
   }
 
@@ -84,19 +87,26 @@ export class Channel extends EventTarget {
   #hear(data) {
     if (!(data instanceof ArrayBuffer)) return;
     const answer = new Answer(data);
-    this.#tries = 0;
     const { n, ok, error, fatal } = answer.header;
+    if (ok) this.#tries = 0;
+    else if (fatal) this.#reason = error; // for which the line will go down, as when too many play
     const waiting = this.#asked.get(n);
     this.#asked.delete(n);
     if (ok) waiting?.resolve(answer);
-    else waiting?.reject(new ServerError(error ?? "The server refused without a reason.", Boolean(fatal)));
+    else waiting?.reject(new ServerError(error ?? "The server refused without a reason."));
   }
 
-  /** @param {string} reason */
-  #lose(reason) {
+  /** @param {CloseEvent} event */
+  #lose(event) {
+    const reason = event.reason || this.#reason;
     this.#socket = null;
+    this.#reason = "";
     for (const { reject } of this.#asked.values()) reject(new LostConnection("The connection was lost."));
     this.#asked.clear();
+    if (event.code === IDLE) {
+      this.dispatchEvent(new CustomEvent("ended", { detail: { reason } }));
+      return;
+    }
     const wait = WAITS[Math.min(this.#tries++, WAITS.length - 1)];
     this.#timer = window.setTimeout(() => this.connect(), wait);
     this.dispatchEvent(new CustomEvent("lost", { detail: { reason, wait } }));

@@ -70,9 +70,19 @@ export class EpisodeTable {
     setText(byId("episodes-note"), `${counted(this.#total, "episode")}.${cut}`);
   }
 
-  /** @param {number} index mark this one */
-  mark(index) {
+  /**
+   * Mark an episode, and take in what is known of it: of some data sets only once it has been read.
+   * @param {number} index
+   * @param {import("./types.js").Episode | null} [episode]
+   */
+  mark(index, episode) {
     this.#chosen = index;
+    const entry = this.#entries.find((each) => each.index === index);
+    if (entry && entry.return == null && episode) {
+      entry.return = episode.rewards.reduce((sum, reward) => sum + reward, 0);
+      entry.terminated = episode.terminated;
+      return this.#draw();
+    }
     for (const row of this.body.children) this.#markRow(/** @type {HTMLElement} */ (row));
   }
 

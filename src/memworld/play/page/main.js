@@ -10,7 +10,7 @@ import { MomentDialog } from "./moment.js";
 import { PlayView } from "./play.js";
 import { fail, say, shown } from "./status.js";
 import { themeToggle } from "./theme.js";
-import { learnKeyboard } from "./words.js";
+import { learnKeyboard, shortTitle } from "./words.js";
 
 /** @typedef {import("./types.js").Source} Source */
 /** @typedef {import("./types.js").Moment} Moment */
@@ -61,6 +61,7 @@ async function run(about) {
     byId("source").value = source.name;
     document.title = `${source.title} · memworld`;
     remember();
+    if (source.kind === "unknown") return fail(`${source.title} cannot be opened: ${source.why_not}`);
     if (to === "browse") {
       view.player.pause();
       say("");
@@ -96,7 +97,9 @@ async function run(about) {
     shown(() => show("browse", at))();
   }
 
-  byId("source").replaceChildren(...sources.map(({ name, title }) => el("option", { value: name }, title)));
+  byId("source").replaceChildren(
+    ...sources.map((each) => el("option", { value: each.name, title: each.title }, shortTitle(each))),
+  );
   byId("source").addEventListener(
     "change",
     shown(async () => {
@@ -138,10 +141,11 @@ function tabs(show) {
   }
 }
 
-/** Tell of the connection, in the corner and in the status line. @param {Channel} channel */
+/** Tell of the connection of what is played, in the corner and in the status line. @param {Channel} channel */
 function connection(channel) {
   const state = (/** @type {string} */ name, /** @type {string} */ text) => {
     byId("connection").dataset.state = name;
+    byId("connection").hidden = false;
     setText(byId("connection-text"), text);
   };
   channel.addEventListener("open", () => {
@@ -153,7 +157,11 @@ function connection(channel) {
     state("lost", "reconnecting");
     say(reason ? `${reason} ${again}` : `The connection to the server is lost. ${again}`);
   });
-  channel.connect();
+  channel.addEventListener("ended", (event) => {
+    state("lost", "ended");
+    const { reason } = /** @type {CustomEvent} */ (event).detail;
+    fail(reason || "The server has ended this session.", { label: "Go on", act: () => channel.connect() });
+  });
 }
 
 api

@@ -57,10 +57,10 @@ export class MomentDialog {
   open(source, moment) {
     this.#source = source;
     this.#episode = null;
+    setText(byId("moment-where"), "Reading…");
     this.episode.max = source.episodes - 1;
     setText(byId("moment-episodes"), `of 0 to ${source.episodes - 1}`);
     byId("moment-start").disabled = !source.playable;
-    byId("moment-search").disabled = source.kind !== "memory";
     if (!this.dialog.open) this.dialog.showModal();
     this.step.focus();
     return this.#go(moment);

@@ -1,19 +1,19 @@
 /** The tab "Play": the player's session, and everything on the page that shows it and steers it. */
 
-import * as api from "./api.js";
 import { drawSupport } from "./charts.js";
-import { byId, el, setText } from "./dom.js";
+import { byId, setText } from "./dom.js";
 import { inputs } from "./inputs.js";
 import { Bindings, entriesOf } from "./keys.js";
 import { KeyTable } from "./keytable.js";
 import { MapView } from "./map.js";
 import { Panels } from "./panels.js";
 import { Player } from "./player.js";
+import { recordings } from "./recordings.js";
 import { SettingsForms } from "./settings.js";
 import { Sources } from "./sources.js";
 import { Stats } from "./stats.js";
 import { fail, say, settle, shown } from "./status.js";
-import { known, short, size } from "./words.js";
+import { known, short } from "./words.js";
 
 /** @typedef {import("./types.js").Source} Source */
 /** @typedef {import("./types.js").Moment} Moment */
@@ -31,7 +31,10 @@ export class PlayView extends EventTarget {
   #waiting = null;
   /** @type {Settings | null} the second dream's, when it was last shown */
   #second = null;
+  /** Whether an action's key begins to play: unless one has paused or stepped by hand. */
   #ready = false;
+  /** @type {Record<number, Settings>} asked for, and not answered yet, by dream */
+  #asked = {};
 
   /**
    * @param {import("./channel.js").Channel} channel
@@ -47,13 +50,14 @@ export class PlayView extends EventTarget {
       action: held.action(this.bindings, this.player.source?.keys?.rest),
       pressed: held.taken(),
     }));
-    this.forms = new SettingsForms((dream, settings) => this.change(dream, settings));
+    this.forms = new SettingsForms((dream, changed) => this.change(dream, changed));
     this.panels = new Panels((dream, strategy) => this.change(dream, { strategy }));
     const openHere = (/** @type {Moment} */ moment) => this.player.source && open(this.player.source, moment);
     this.sources = new Sources(byId("sources"), byId("sources-note"), openHere);
     this.map = new MapView(byId("map"), byId("map-caption"), openHere);
     this.table = new KeyTable(held, (entry) => (entry.command ? this.command(entry.command) : this.begin()));
     inputs(this);
+    recordings(this.player);
     this.#listen(openHere);
   }
 
@@ -72,7 +76,6 @@ export class PlayView extends EventTarget {
     this.forms.choices = source.settings;
     this.bindings = new Bindings(source.world, entriesOf(source.keys));
     this.table.show(this.bindings);
-    byId("real").disabled = !source.real;
     byId("real").closest("label").title = source.why_not_real ?? "";
     const fitting = dreams.map((settings) => this.forms.fitting(settings));
     const session = this.player.open(
@@ -83,10 +86,7 @@ export class PlayView extends EventTarget {
     );
     this.#arrange();
     this.map.load(source).catch(fail);
-    this.#recordings();
     await session;
-    if (this.player.realError) fail(this.player.realError);
-    say("Hold a key to begin, or press Play.");
   }
 
   /** Whether something has been opened. */
@@ -94,24 +94,20 @@ export class PlayView extends EventTarget {
     return this.player.source != null;
   }
 
-  /** An action on the stage begins the dream; after a pause it waits for P. */
+  /** An action on the stage begins the dream. */
   begin() {
-    if (this.#ready && !this.player.playing) {
-      this.player.play();
-      if (this.player.playing) this.#ready = false;
-    }
+    if (this.#ready) this.player.play();
   }
 
   /** @param {string} command */
   command = shown(async (/** @type {string} */ command) => {
     const { player } = this;
     if (command === "pause") {
-      this.#ready = false;
+      this.#ready = !player.playing;
       player.playing ? player.pause() : player.play();
     } else if (command === "step") {
       this.#ready = false;
-      player.pause();
-      await player.stepOnce();
+      await player.stepByHand();
     } else if (command === "reset") await this.reset(player.start ?? player.began);
   });
 
@@ -120,7 +116,6 @@ export class PlayView extends EventTarget {
     const { playing } = this.player;
     this.player.pause();
     await this.player.reset(start);
-    this.#ready = !playing;
     if (playing) this.player.play();
     say(`Begins again at episode ${this.player.began?.id ?? ""}, step ${this.player.began?.step ?? 0}.`);
   }
@@ -128,16 +123,29 @@ export class PlayView extends EventTarget {
   /**
    * Dream on by other settings.
    * @param {number} dream
-   * @param {Settings} settings
+   * @param {Record<string, unknown>} changed a new strategy begins with its own defaults
    */
-  change = shown(async (/** @type {number} */ dream, /** @type {Settings} */ settings) => {
+  change = shown(async (/** @type {number} */ dream, /** @type {Record<string, unknown>} */ changed) => {
+    const before = changed.strategy ? { strategy: "" } : (this.#asked[dream] ?? this.player.dreams[dream]);
+    const settings = this.forms.fitting({ ...before, ...changed });
+    this.#asked[dream] = settings; // one change may follow another before the server has answered
     try {
-      await this.player.change(dream, this.forms.fitting(settings));
+      await this.player.change(dream, settings);
       say("The settings hold from here on.");
     } finally {
-      this.#arrange(); // back to what holds, where the server refused
+      if (this.#asked[dream] === settings) delete this.#asked[dream];
+      this.#showSettings(true); // back to what holds, where the server refused
+      this.#arrange();
     }
   });
+
+  /** @param {boolean} [anew] */
+  #showSettings(anew) {
+    this.forms.show(
+      this.player.dreams.map((settings, i) => this.#asked[i] ?? settings),
+      anew,
+    );
+  }
 
   /** Redraw what is on canvases, as for another theme. */
   repaint() {
@@ -150,6 +158,11 @@ export class PlayView extends EventTarget {
     const { player } = this;
     player.addEventListener("show", (event) => this.#take(/** @type {CustomEvent} */ (event).detail));
     player.addEventListener("change", () => this.#arrange());
+    player.addEventListener("opened", (event) => {
+      const { detail } = /** @type {CustomEvent} */ (event);
+      if (detail) fail(detail);
+      say("Hold a key to begin, or press Play.");
+    });
     player.addEventListener("error", (event) =>
       fail(/** @type {CustomEvent} */ (event).detail, {
         label: "Open again",
@@ -159,6 +172,7 @@ export class PlayView extends EventTarget {
       }),
     );
     player.addEventListener("found", () => {
+      settle();
       const at = player.began;
       say(
         `The connection is back. The dream goes on from episode ${at?.id ?? at?.episode}, step ${at?.step}, the recorded moment nearest to where it was.`,
@@ -182,10 +196,6 @@ export class PlayView extends EventTarget {
           this.#arrange();
         }
       }),
-    );
-    byId("record").addEventListener(
-      "click",
-      shown(() => this.#record()),
     );
     for (const i of [0, 1]) byId(`focus-${i}`).addEventListener("click", () => this.#look(i));
     new ResizeObserver(() => this.#beside(true)).observe(byId("support"));
@@ -218,59 +228,23 @@ export class PlayView extends EventTarget {
     return { strategy: others.find((name) => name === "replay_kl") ?? others[0] ?? first.strategy };
   }
 
-  async #record() {
-    const { player } = this;
-    if (!player.recording) {
-      const to = [
-        ["to-mp4", "mp4"],
-        ["to-episodes", "episodes"],
-      ]
-        .filter(([id]) => byId(id).checked)
-        .map(([, kind]) => kind);
-      if (!to.length) throw new Error("Choose what to record to: mp4 video, episodes, or both.");
-      await player.record(true, to);
-      say("Recording.");
-    } else {
-      const saved = await player.record(false, []);
-      say(saved.length ? `Saved: ${saved.join(", ")}.` : "Nothing was recorded.");
-      await this.#recordings();
-    }
-  }
-
-  #recordings = shown(async () => {
-    const all = await api.recordings();
-    byId("recordings-none").hidden = all.length > 0;
-    byId("recordings").replaceChildren(
-      ...all.map(({ name, steps, bytes, kind }) => {
-        const link =
-          kind === "mp4"
-            ? el("a", { href: api.recording(name), download: name }, name)
-            : el("span", { title: name }, name);
-        const what = kind === "mp4" ? "mp4" : "episodes";
-        return el("li", {}, link, el("span", { class: "note" }, `${what} · ${steps} steps · ${size(bytes)}`));
-      }),
-    );
-  });
-
   /** Whether it plays, records, opens: the buttons, forms and panels that say so. */
   #arrange() {
     const { player, forms } = this;
-    const { source, playing, opening, live, recording } = player;
+    const { source, playing, opening, live } = player;
     if (!source) return;
     byId("play").classList.toggle("on", playing);
     setText(byId("play-text"), playing ? "Pause" : "Play");
-    for (const id of ["play", "step", "reset", "record", "compare"]) byId(id).disabled = !live;
+    for (const id of ["play", "step", "reset", "compare"]) byId(id).disabled = !live;
     byId("choose-start").disabled = source.episodes === 0;
-    byId("record").setAttribute("aria-pressed", String(recording));
-    setText(byId("record-text"), recording ? "Stop recording" : "Record");
-    for (const id of ["to-mp4", "to-episodes"]) byId(id).disabled = recording;
     byId("compare").checked = player.dreams.length > 1;
     byId("real").checked = player.real;
+    byId("real").disabled = !source.real || !live;
     byId("focus").hidden = player.dreams.length < 2;
     byId("opening").hidden = !opening;
     setText(byId("opening-text"), "Opening the memory. The first time it is learned from, which may take a minute…");
     this.panels.arrange([source.frame[0], source.frame[1]], player.dreams, player.real, forms.strategies);
-    forms.show(player.dreams);
+    this.#showSettings();
     this.#beside(true);
     this.dispatchEvent(new Event("moved"));
   }

@@ -33,7 +33,8 @@ export class Trace {
 
 /**
  * Tells "show" with `detail` {answer, pressed}: an answer with panels and when the keys were pressed that it is the
- * first to heed; "change" when it plays, pauses, records or opens; "lost" and "found" of the connection; "error".
+ * first to heed; "change" when it plays, pauses, records or opens; "opened", with why the real world is not shown though
+ * it was asked for; "found" when it goes on after a lost connection; "saved" with names of recordings; and "error".
  */
 export class Player extends EventTarget {
   /** @type {import("./types.js").Source | null} */
@@ -41,8 +42,6 @@ export class Player extends EventTarget {
   /** @type {Settings[]} */
   dreams = [];
   real = false;
-  /** @type {string | null} why the real world is not shown, if it was asked for */
-  realError = null;
   /** @type {Moment | null} what reset goes back to; null draws a start */
   start = null;
   /** @type {Moment | null} where the session really began */
@@ -73,7 +72,7 @@ export class Player extends EventTarget {
     this.channel = channel;
     this.act = act;
     channel.addEventListener("open", () => this.#found());
-    channel.addEventListener("lost", (event) => this.#lost(/** @type {CustomEvent} */ (event).detail));
+    for (const end of ["lost", "ended"]) channel.addEventListener(end, () => this.#lost());
   }
 
   get step() {
@@ -114,7 +113,7 @@ export class Player extends EventTarget {
       const { header } = await this.#ask({ do: "open", source: source?.name, dreams, start: at, real, thumbs: true });
       this.live = true;
       this.real = header.real;
-      this.realError = header.real_error ?? null;
+      this.dispatchEvent(new CustomEvent("opened", { detail: header.real_error ?? null }));
     } finally {
       this.opening = false;
       this.#change();
@@ -160,6 +159,13 @@ export class Player extends EventTarget {
     }
   }
 
+  /** Stop, and take one more step. */
+  async stepByHand() {
+    this.pause();
+    await this.#queue;
+    await this.stepOnce();
+  }
+
   /** @param {Moment | null} start null draws one */
   async reset(start) {
     this.start = start;
@@ -194,13 +200,9 @@ export class Player extends EventTarget {
   /**
    * @param {boolean} on
    * @param {string[]} to
-   * @returns {Promise<string[]>} names of what was saved
    */
   async record(on, to) {
-    const answer = await this.#ask(on ? { do: "record", on, to } : { do: "record", on });
-    this.recording = on;
-    this.#change();
-    return answer.header.saved ?? [];
+    await this.#ask(on ? { do: "record", on, to, fps: this.fps } : { do: "record", on });
   }
 
   /**
@@ -220,15 +222,16 @@ export class Player extends EventTarget {
 
   /** @param {Answer} answer @param {number[]} pressed */
   #show(answer, pressed) {
-    const { panels, step, start, recording } = answer.header;
+    const { panels, step, start, recording, saved } = answer.header;
     if (start) this.began = start;
     if (step === 0) this.traces = [];
     const told = step === this.latest?.header.step; // a change that is no step adds nothing to the traces
     this.latest = answer;
-    if (recording != null && recording !== this.recording) {
+    if (recording !== this.recording) {
       this.recording = recording;
       this.#change();
     }
+    if (saved.length) this.dispatchEvent(new CustomEvent("saved", { detail: saved }));
     panels.forEach((/** @type {import("./types.js").Panel} */ panel, /** @type {number} */ i) => {
       if (told && this.traces[i]) return;
       this.traces[i] ??= new Trace(this.traces[0] ? this.traces[0].supports.length - 1 : 0);
@@ -272,12 +275,10 @@ export class Player extends EventTarget {
     if (going) this.play();
   }
 
-  /** @param {{reason: string, wait: number}} detail */
-  #lost(detail) {
+  #lost() {
     clearTimeout(this.#timer);
     this.live = false;
     this.recording = false;
-    this.dispatchEvent(new CustomEvent("lost", { detail }));
     this.#change();
   }
 

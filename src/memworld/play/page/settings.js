@@ -1,6 +1,7 @@
 /** How each dream dreams: every setting of its strategy, changed while it runs. */
 
 import { byId, el } from "./dom.js";
+import { fail } from "./status.js";
 import { choiceName, settingName } from "./words.js";
 
 /** @typedef {import("./types.js").Settings} Settings */
@@ -10,8 +11,9 @@ const ORDER = ["strategy", "rule", "k", "context", "mode", "conditioning", "deco
 export class SettingsForms {
   /** @type {import("./types.js").Choices} of the memory that is played in */
   choices = { choices: {}, defaults: {}, usual: "" };
+  #shown = "";
 
-  /** @param {(dream: number, settings: Settings) => void} change */
+  /** @param {(dream: number, changed: Record<string, unknown>) => void} change */
   constructor(change) {
     this.change = change;
     this.root = byId("settings");
@@ -33,9 +35,17 @@ export class SettingsForms {
     return { strategy, ...Object.fromEntries(kept) };
   }
 
-  /** @param {Settings[]} dreams one form for each */
-  show(dreams) {
+  /**
+   * @param {Settings[]} dreams one form for each
+   * @param {boolean} [anew] even if they hold what they should: a person may have touched them
+   */
+  show(dreams, anew = false) {
+    const holds = JSON.stringify([dreams, this.choices]);
+    if (holds === this.#shown && !anew) return;
+    this.#shown = holds;
+    const focused = this.root.contains(document.activeElement) ? document.activeElement?.id : null;
     this.root.replaceChildren(...dreams.map((settings, i) => this.#form(settings, i, dreams.length)));
+    if (focused) byId(focused).focus();
   }
 
   /** @param {Settings} settings @param {number} dream @param {number} count */
@@ -53,8 +63,13 @@ export class SettingsForms {
     const control = name === "k" ? number(id, choice, value) : select(id, choice, value);
     control.disabled = !choice;
     control.addEventListener("change", () => {
+      if (!control.checkValidity() || control.value === "") {
+        fail(`${settingName(name)} is a whole number from ${control.min} to ${control.max}.`);
+        control.value = value;
+        return;
+      }
       const given = name === "k" || name === "context" ? Number(control.value) : control.value;
-      this.change(dream, name === "strategy" ? { strategy: given } : { ...settings, [name]: given });
+      this.change(dream, { [name]: given });
     });
     return el("div", { class: "field" }, el("label", { for: id }, settingName(name)), control);
   }

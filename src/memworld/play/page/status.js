@@ -10,6 +10,7 @@ let waiting;
  */
 export function say(text) {
   clearTimeout(waiting);
+  if (!text) return setText(byId("status"), "");
   waiting = window.setTimeout(() => setText(byId("status"), text), 150);
 }
 

@@ -40,7 +40,7 @@
  * @property {number} steps
  * @property {number[]} rewards
  * @property {any[]} actions
- * @property {string[]} labels
+ * @property {string[]} labels names of the actions of a discrete world, by number
  * @property {boolean} terminated
  * @property {string[]} columns
  *

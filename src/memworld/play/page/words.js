@@ -6,8 +6,10 @@
  */
 export function short(value) {
   if (value == null || !Number.isFinite(value)) return "–";
-  const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e5 || size < 1e-3)) return value.toExponential(1);
+  const size = Math.abs(value) < 1e-6 ? 0 : Math.abs(value);
+  if (size === 0) return "0";
+  if (size >= 1e7 || size < 1e-3) return value.toExponential(1);
+  if (size >= 1e4) return `${Math.round(value / 1e3).toLocaleString("en")}k`;
   if (Number.isInteger(value)) return String(value);
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
 }
@@ -29,6 +31,15 @@ export function percent(share) {
  */
 export function counted(count, one) {
   return `${count.toLocaleString("en")} ${one}${count === 1 ? "" : "s"}`;
+}
+
+/**
+ * What a source is called where there is little room: the end of its path, which tells more than its beginning.
+ * @param {import("./types.js").Source} source
+ */
+export function shortTitle({ title }) {
+  const parts = title.split("/").filter(Boolean);
+  return parts.length > 2 ? `…/${parts.slice(-2).join("/")}` : title;
 }
 
 /** @param {number} bytes */
@@ -137,13 +148,24 @@ export function keyWords(chords) {
 }
 
 /**
+ * Actions of a discrete world by their names.
+ * @param {import("./types.js").Source} source
+ * @param {import("./types.js").Episode} episode
+ * @returns {Record<string, string>}
+ */
+export function actionNames(source, episode) {
+  if (source.keys) return Object.fromEntries(source.keys.actions.map(({ value, label }) => [String(value), label]));
+  return Object.fromEntries(episode.labels.map((label, value) => [String(value), label]));
+}
+
+/**
  * What was done at a recorded step.
  * @param {import("./types.js").Source} source
  * @param {import("./types.js").Episode} episode
  * @param {number} step
  */
 export function actionText(source, episode, step) {
-  if (episode.labels?.[step] != null) return episode.labels[step];
   const action = episode.actions[step];
-  return Array.isArray(action) ? action.map(short).join(", ") : String(action ?? "–");
+  if (Array.isArray(action)) return action.map(short).join(", ");
+  return actionNames(source, episode)[String(action)] ?? String(action ?? "–");
 }
