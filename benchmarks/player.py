@@ -1,112 +1,92 @@
-"""How fast the player is in a real browser: frames a second, and time from a key press to the drawn frame.
+"""How fast the player's server dreams: from an action that is sent to the frame that has come back.
 
-    python benchmarks/player.py runs/demo/memory [--seconds 20]
+    python benchmarks/player.py [MEMORY] [--steps 400]
 
-Starts `memworld play`, opens its page in Debian's Chromium without a window, and presses keys of the world's actions
-at the highest speed, for one dream and for two beside each other. The page itself measures: from the time stamp of the
-browser's key event to the screen's frame in which the first picture that heeds the key has been drawn.
+Starts `memworld play` on a memory (runs/demo/memory) as a program of its own, asks it over a socket as the page does,
+one action after the answer to the last, and prints milliseconds and frames a second: with one dream and with two, with
+the recorded moments alone or with their thumbnails, as every answer shows them or, as the page has them, every fourth.
 """
 
 import argparse
-import itertools
+import json
+import re
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import urllib.request
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+import numpy as np
+from websockets.sync.client import ClientConnection, connect
 
-CHROMIUM = Path("/usr/bin/chromium")
-NEEDED = {1: 30, 2: 15}
-"""Frames a second that so many dreams are held to, at 15,000 rows on 2 cores."""
-
-
-@contextmanager
-def served(memory: Path) -> Iterator[str]:
-    """`memworld play` in a process of its own; gives the page's address."""
-    command = [sys.executable, "-m", "memworld.cli", "play", str(memory), "--port", "0", "--no-open"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        said = process.stdout.readline().split()
-        if process.poll() is not None or not said:
-            raise SystemExit(f"{' '.join(command)} failed")
-        yield next(word for word in said if word.startswith("http"))
-    finally:
-        process.terminate()
-        process.wait()
+CASES: tuple[tuple[str, list[dict[str, Any]], int], ...] = (
+    ("one dream", [{}], 0),
+    ("one dream, thumbnails at every 4th step", [{}], 4),
+    ("one dream, thumbnails at every step", [{}], 1),
+    ("one dream of recorded pictures", [{"decoding": "frame"}], 0),
+    ("two dreams", [{}, {}], 0),
+    ("two dreams, thumbnails at every 4th step", [{}, {}], 4),
+    ("two dreams, analogues and Replay-L2", [{}, {"strategy": "replay_l2"}], 0),
+)
+"""What is measured: a name, the settings of the dreams, and at every how many steps there are thumbnails."""
 
 
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """A browser without a window."""
-    if not CHROMIUM.exists():
-        raise SystemExit("no browser: apt-get install --no-install-recommends chromium")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-def wait_for(page: Page, script: str, seconds: float = 300.0) -> Any:
-    """Wait until a piece of JavaScript gives something true; the page's own rules forbid Playwright's way."""
-    late = time.monotonic() + seconds
-    while not (found := page.evaluate(script)):
-        if time.monotonic() > late:
-            raise SystemExit(f"never came: {script}; the page says {page.locator('#status').inner_text()!r}")
-        page.wait_for_timeout(50)
-    return found
-
-
-def measure(
-    browser: Browser, address: str, dreams: Sequence[str], keys: Sequence[str], seconds: float
-) -> dict[str, Any]:
-    """Play for some seconds, and read what the page has measured."""
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.goto(f"{address}#tab=play&fps=60" + "".join(f"&dream=strategy:{name}" for name in dreams))
-    wait_for(page, "window.memworld && memworld.state().live")
-    page.locator("#stage").focus()
-    page.keyboard.press("p")
-    # The first search of each kind builds what later ones use.
-    wait_for(page, "memworld.state().step > 60")
-    page.evaluate("memworld.clear()")
-    late = time.monotonic() + seconds
-    for key in itertools.cycle(keys):
-        page.keyboard.down(key)
-        page.wait_for_timeout(130)
-        page.keyboard.up(key)
-        page.wait_for_timeout(70)
-        if time.monotonic() > late:
-            break
-    told: dict[str, Any] = page.evaluate("memworld.stats()")
-    page.close()
+def ask(line: ClientConnection, **message: Any) -> dict[str, Any]:
+    """Send a message, and read the answer without its pictures."""
+    line.send(json.dumps({"n": 0, **message}))
+    content = line.recv()
+    assert isinstance(content, bytes)
+    (length,) = struct.unpack("<I", content[:4])
+    told: dict[str, Any] = json.loads(content[4 : 4 + length])
+    if not told["ok"]:
+        raise SystemExit(told["error"])
     return told
 
 
+def measure(
+    line: ClientConnection, source: dict[str, Any], dreams: list[dict[str, Any]], thumbs: int, steps: int
+) -> str:
+    """Take steps, with thumbnails at every so many (0 for none), and say how long they took."""
+    ask(line, do="open", source=source["name"], dreams=dreams, start={"episode": 0, "step": 100})
+    keys = source["keys"]
+    actions = [action["value"] for action in keys["actions"]] or [keys["rest"]]
+    times = []
+    for step in range(steps):
+        began = time.perf_counter()
+        wanted = thumbs > 0 and step % thumbs == 0
+        ask(line, do="step", action=actions[step // 8 % len(actions)], thumbs=wanted)
+        times.append(time.perf_counter() - began)
+    median, p99 = 1e3 * np.quantile(times, (0.5, 0.99))
+    return f"{median:>8.1f} {p99:>8.1f} {len(times) / sum(times):>10.0f}"
+
+
 def main() -> None:
-    """Measure one dream, and two."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("memory", type=Path)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument(
-        "--strategy", action="append", help="of each dream; default: analogues, and replay_kl beside it"
-    )
-    parser.add_argument("--keys", default="ArrowRight,ArrowLeft,Space", help="codes of keys to press in turn")
+    """Serve, measure, print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("memory", nargs="?", type=Path, default=Path("runs/demo/memory"))
+    parser.add_argument("--steps", type=int, default=400)
     options = parser.parse_args()
-    strategies = options.strategy or ["analogues", "replay_kl"]
-    keys = options.keys.split(",")
-    print("| dreams | frames a second | key to frame, median | 99% within | presses |\n|---|---|---|---|---|")
-    with served(options.memory) as address, chromium() as browser:
-        for count in range(1, len(strategies) + 1):
-            told = measure(browser, address, strategies[:count], keys, options.seconds)
-            print(
-                f"| {' and '.join(strategies[:count])} | {told['overall']:.1f} (needed: {NEEDED[count]}) | "
-                f"{told['median']:.0f} ms | {told['p99']:.0f} ms | {told['presses']} |",
-                flush=True,
-            )
+    command = [sys.executable, "-m", "memworld.cli", "play", str(options.memory), "--port", "0", "--no-open"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        found = re.search(r"http://(\S+?)/", server.stdout.readline())
+        if found is None:
+            raise SystemExit("the server has not begun")
+        try:
+            with connect(f"ws://{found[1]}/ws", max_size=None, compression=None) as line:
+                with urllib.request.urlopen(f"http://{found[1]}/api/about") as answer:
+                    [source] = json.load(answer)["sources"]
+                began = time.perf_counter()
+                ask(line, do="open", source=source["name"], dreams=[{}])
+                seconds = time.perf_counter() - began
+                print(f"{source['steps']} transitions, frames {source['frame']}: open in {seconds:.1f} s")
+                print(f"{'':<44}{'median':>8} {'p99 ms':>8} {'frames/s':>10}")
+                for name, dreams, thumbs in CASES:
+                    print(f"{name:<44}{measure(line, source, dreams, thumbs, options.steps)}")
+        finally:
+            server.kill()
 
 
 if __name__ == "__main__":

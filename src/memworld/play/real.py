@@ -30,7 +30,7 @@ def world_of(memory: Memory) -> World:
         raise MemworldError("the memory does not say which world it is of")
     world = open_world(name)
     if not world.repeatable:
-        raise MemworldError(f"{name} runs in real time and never plays twice the same: it cannot begin as recorded")
+        raise MemworldError(f"{name} never plays twice the same, so that it cannot be brought to a recorded moment")
     if not any(recorded_start(entry) for entry in memory.entries):
         raise MemworldError("no episode of the memory says how it began: memworld has not recorded them itself")
     return world
