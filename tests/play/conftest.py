@@ -10,7 +10,7 @@ from memworld.memory import Memory
 from memworld.play.stage import Stage
 from memworld.world_model import WorldModel
 from tests.helpers import moving_square_dataset, untrained_vae
-from tests.play.asking import Asked, asked
+from tests.play.asking import Asked, Page, asked
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +44,24 @@ def server(memory: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A server of the memory `memory` and the data set `episodes`."""
     with asked([memory, data], tmp_path_factory.mktemp("recorded") / "play") as serving:
         yield serving
+
+
+@pytest.fixture(scope="module")
+def beside(server: Asked) -> Iterator[Page]:
+    with server.page() as page:
+        page.open()
+        yield page
+
+
+@pytest.fixture
+def unharmed(beside: Page) -> Iterator[None]:
+    """A session that was there before goes on after."""
+    before = beside.ask("step", action=1)
+    assert before["ok"]
+    yield
+    after = beside.ask("step", action=2)
+    assert after["ok"]
+    assert after["step"] == before["step"] + 1
 
 
 def saved(path: Path, keep_frames: bool) -> Path:

@@ -9,8 +9,8 @@ from PIL import Image
 
 from memworld import __version__
 from memworld.formats import open_npz
+from memworld.play.pngs import write_png
 from memworld.play.server import PAGE, SESSIONS
-from memworld.play.sources import write_png
 from memworld.world_model import WorldModel
 from tests.play.asking import Asked, asked
 

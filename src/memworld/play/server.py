@@ -22,9 +22,10 @@ from memworld.errors import MemworldError
 from memworld.play.answers import neighbour_told, packed
 from memworld.play.conversation import Conversation
 from memworld.play.library import Library
+from memworld.play.pngs import write_png
 from memworld.play.recorder import Recordings
 from memworld.play.safety import Guard, Seats, read_body
-from memworld.play.sources import Source, write_png
+from memworld.play.sources import Source
 from memworld.play.worker import Worker
 from memworld.storage import one_line
 

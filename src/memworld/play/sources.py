@@ -1,6 +1,5 @@
 """Memories and data sets as they are browsed: their episodes, frames and curves, and what looks like a frame."""
 
-import io
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,23 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from memworld.actions import column_names
 from memworld.datasets import DatasetInfo, EpisodeDataset, EpisodeEntry
 from memworld.errors import MemworldError
 from memworld.formats import open_dataset
-from memworld.formats.resize import resize_frame
 from memworld.play.keys import default_keys
 from memworld.play.panels import Neighbour
+from memworld.play.pngs import read_png
 from memworld.play.real import world_of
 from memworld.play.seen import PixelIndex, Recall
 from memworld.play.stage import Stage
-from memworld.storage import one_line
 from memworld.world_model import WorldModel
-
-MOST_SIDE = 4096
-"""Pixels of a picture that is searched for."""
 
 _LOADED = 4
 """Episodes of a data set that are kept in memory."""
@@ -349,30 +343,3 @@ class DatasetSource(Source):
             while len(self._loaded) > _LOADED:
                 del self._loaded[next(iter(self._loaded))]
             return found
-
-
-def read_png(content: bytes, shape: tuple[int, int, int]) -> np.ndarray:
-    """A PNG as a frame of this shape, uint8 (H, W, C).
-
-    Raises:
-        MemworldError: it is none, or its sides are longer than `MOST_SIDE`.
-    """
-    try:
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-            if max(image.size) > MOST_SIDE:  # before anything of it is decoded
-                raise MemworldError(
-                    f"the picture has {image.size[0]} x {image.size[1]} pixels: {MOST_SIDE} is the most"
-                )
-            pixels = np.asarray(image.convert("L" if shape[2] == 1 else "RGB"))
-    except MemworldError:
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise MemworldError(f"that is no PNG, or it is damaged ({one_line(error)[:200]})") from error
-    return resize_frame(pixels.reshape(*pixels.shape[:2], shape[2]), shape[:2])
-
-
-def write_png(frame: np.ndarray) -> bytes:
-    """A frame, uint8 (H, W, C), as a PNG."""
-    into = io.BytesIO()
-    Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame).save(into, "PNG", compress_level=1)
-    return into.getvalue()
