@@ -114,6 +114,22 @@ def test_it_stands_still_when_it_is_over(stage: Stage) -> None:
     session.close()
 
 
+def test_a_simulator_that_fails_is_left(stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    session = PlaySession(stage, [SETTINGS], {"episode": 0, "step": 0}, True, Recordings(tmp_path / "play"))
+    session.step(1)
+    session.record(True, ["episodes"])
+    session.step(1)
+    assert session.real is not None
+    monkeypatch.setattr(session.real._env, "step", lambda action: {}["gone"])
+    session.step(1)
+    assert [panel.kind for panel in session.panels()] == ["dream"]
+    assert "the real pong has failed (KeyError: 'gone')" in str(session.why_not_real)
+    assert len(session.saved) == 2  # what was recorded until then
+    assert not session.recording
+    session.step(1)
+    session.close()
+
+
 def changed(stage: Stage, **entry: object) -> Stage:
     """The same memory, with something else said of its episodes."""
     stored = stage.memory

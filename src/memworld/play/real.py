@@ -1,6 +1,7 @@
 """The real world beside a dream: brought to the same recorded moment, it takes the same actions."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from memworld.memory import Memory
 from memworld.pixels import differs
 from memworld.play.stage import Stage
 from memworld.record import begin_recorded, recorded_start
+from memworld.storage import one_line
 from memworld.worlds import World, open_world
 from memworld.worlds.playing import dataset_info
 
@@ -57,7 +59,8 @@ class RealWorld:
         self._stage, self._world = stage, world_of(stage.memory)
         self.reward = self.total = 0.0
         self.over = False
-        self._env = self._world.make()
+        with _told_of(self._world):
+            self._env = self._world.make()
         try:
             found, kept = dataset_info(self._world, self._env), stage.memory.info
             for name in ("observation_shape", "action_space"):
@@ -81,7 +84,8 @@ class RealWorld:
         """
         number, step = self._stage.moment(row)
         episode = self._stage.memory.episodes[number]
-        self.frame = np.array(begin_recorded(self._env, self._world, episode.entry)[0])
+        with _told_of(self._world):
+            self.frame = np.array(begin_recorded(self._env, self._world, episode.entry)[0])
         self.over = False
         for taken in episode.actions[:step]:
             self.step(taken)
@@ -104,15 +108,17 @@ class RealWorld:
             self.reward = 0.0
             return
         taken: Any = restore_actions(np.asarray(action), supported_space(self._env.action_space))
-        frame, reward, terminated, truncated, _ = self._env.step(taken)
+        with _told_of(self._world):
+            frame, reward, terminated, truncated, _ = self._env.step(taken)
         self.frame = np.array(frame)  # which the environment may draw the next one into
         self.reward = float(reward)
         self.total += self.reward
         self.over = bool(terminated or truncated)
 
     def close(self) -> None:
-        """End the environment."""
-        self._env.close()
+        """End the environment; one that has failed before may fail at that too."""
+        with contextlib.suppress(MemworldError), _told_of(self._world):
+            self._env.close()
 
     def _as_recorded(self, row: int) -> bool:
         """Whether it shows what a row was recorded from: the frame itself, or if none is kept, its latents."""
@@ -122,3 +128,15 @@ class RealWorld:
         with torch.no_grad():
             mu = self._stage.world.encoder.encode(shown)[0][0]
         return bool(((mu - memory.rows.latents.mu[row]).abs() < _SAME).all())
+
+
+@contextlib.contextmanager
+def _told_of(world: World) -> Iterator[None]:
+    """What a simulator raises, which may be anything, is said in one line."""
+    try:
+        yield
+    except MemworldError:
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {one_line(error)[:200]}"
+        raise MemworldError(f"the real {world.name} has failed ({what}): begin it again, or go on without") from error

@@ -61,7 +61,7 @@ class PlayServer:
             idle: seconds after which a session that says nothing ends.
         """
         self._library, self._opens, self._recordings, self._idle = library, opens, recordings, idle
-        self._seats = Seats(SESSIONS)
+        self._seats, self._looking = Seats(SESSIONS), asyncio.Semaphore(2)
         self._workers: weakref.WeakSet[Worker] = weakref.WeakSet()
         # The list is made once: whatever an address says, nothing else is ever looked for on disk.
         self._files = {path.name: path for path in sorted(PAGE.iterdir()) if path.suffix in _KINDS}
@@ -132,7 +132,9 @@ class PlayServer:
             episode, step = _moment(await read_body(request, _JSON_BYTES))
             found = await run_in_threadpool(source.like_recorded, episode, step, count)
         else:
-            found = await run_in_threadpool(source.found, await read_body(request, _PNG_BYTES), count)
+            picture = await read_body(request, _PNG_BYTES)
+            async with self._looking:  # decoded, a picture may fill fifty megabytes
+                found = await run_in_threadpool(source.found, picture, count)
         return JSONResponse({"found": [neighbour_told(neighbour) for neighbour in found]})
 
     async def _recording(self, request: Request) -> Response:

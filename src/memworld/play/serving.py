@@ -22,7 +22,7 @@ from memworld.play.safety import is_loopback, new_token
 from memworld.play.server import PlayServer
 from memworld.store import open_memory
 
-CONNECTIONS = 200
+CONNECTIONS = 100
 """At once; those after them are told to come again."""
 
 
