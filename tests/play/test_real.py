@@ -120,7 +120,8 @@ def test_a_simulator_that_fails_is_left(stage: Stage, monkeypatch: pytest.Monkey
     session.record(True, ["episodes"])
     session.step(1)
     assert session.real is not None
-    monkeypatch.setattr(session.real._env, "step", lambda action: {}["gone"])
+    none: dict[str, int] = {}
+    monkeypatch.setattr(session.real._env, "step", lambda action: none["gone"])
     session.step(1)
     assert [panel.kind for panel in session.panels()] == ["dream"]
     assert "the real pong has failed (KeyError: 'gone')" in str(session.why_not_real)
