@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SYSTEM := supertuxkart-data libegl1 libgl1 libglib2.0-0 minetest xvfb libgl1-mesa-dri chromium
 
-.PHONY: demo test check system worlds paper paper-quick better recorded bench bench-quick bench-gpu bench-encoder bench-encoders bench-memory bench-cluster bench-shards bench-store torture fuzz readers clean
+.PHONY: demo test check system worlds paper paper-quick better recorded bench bench-quick bench-gpu bench-encoder bench-encoders bench-memory bench-cluster bench-shards bench-store bench-player torture fuzz readers clean
 
 demo: .venv/installed  ## the main job: record, train, remember, imagine, evaluate, report
 	$(BIN)/memworld demo
@@ -77,6 +77,10 @@ bench-shards: .venv/installed  ## what a row costs a cluster, for the plan in do
 
 bench-store: .venv/installed runs  ## how fast a memory takes rows, and how soon it opens (after `make demo`; 10 GB of disk)
 	$(BIN)/python benchmarks/store.py --plot runs/opening.png
+
+bench-player: .venv/installed  ## how fast the player is, in a browser and without one (after `make demo` and `make system`)
+	$(BIN)/python benchmarks/player.py
+	$(BIN)/python benchmarks/player_page.py runs/demo/memory
 
 clean:  ## remove the environment
 	rm -rf .venv

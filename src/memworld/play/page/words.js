@@ -39,7 +39,7 @@ export function counted(count, one) {
  */
 export function shortTitle({ title }) {
   const parts = title.split("/").filter(Boolean);
-  return parts.length > 2 ? `…/${parts.slice(-2).join("/")}` : title;
+  return parts.length > 3 ? `…/${parts.slice(-2).join("/")}` : title;
 }
 
 /** @param {number} bytes */
