@@ -133,6 +133,7 @@ def test_models_are_shared_and_few_are_kept(memory: Path) -> None:
     stage = Stage(WorldModel.open(memory))
     one, other = (stage.model(stage.choices.settings({"decoding": how})) for how in ("blend", "frame"))
     assert one is other
+    assert list((memory / "learned").glob("analogues-*.json"))  # for the next time
     dream = LiveDream(stage, stage.choices.settings({"strategy": "replay_l2", "k": 1}), stage.row(0, 0))
     for k in range(2, 12):
         stage.model(stage.choices.settings({"strategy": "replay_l2", "k": k}))
