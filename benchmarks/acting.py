@@ -24,7 +24,7 @@ WORLDS = {"supertuxkart/lighthouse": 500, "vizdoom/health_gathering": 600, "free
 """Worlds, and the most steps of an episode in each."""
 
 SKILLS = (1.0, 0.6, 0.3, 0.1)
-DEMONSTRATIONS, VALIDATION = 40, 4
+DEMONSTRATIONS, VALIDATION = 120, 4
 LATENTS = (64,)
 STEPS = 2500
 PLANNED = ("mppi", "cem", "random_shooting")

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from memworld.datasets import DatasetInfo
 from memworld.dynamics import DynamicsConfig
 from memworld.memory import Memory
-from memworld.plan.recall import CONTEXT, NEAREST, Recall
+from memworld.plan.likeness import Likeness
+from memworld.plan.recall import NEAREST, Recall
 from memworld.rollout import Past
 from memworld.world_model import WorldModel
 from tests.helpers import PixelEncoder, make_episode
 
 SHAPE = (1, 3, 1)
+BEST = 0.5
 
 
 class Unsure(PixelEncoder):
@@ -33,25 +35,17 @@ def world(lengths: list[int], seed: int) -> WorldModel:
     return WorldModel(encoder, memory, DynamicsConfig())
 
 
-def divergence(p: tuple[np.ndarray, np.ndarray], q: tuple[np.ndarray, np.ndarray]) -> float:
-    """KL(p || q), term by term as gaussian.py has it."""
-    (p_mu, p_sigma), (q_mu, q_sigma) = p, q
-    terms = np.log(q_sigma / p_sigma) + (p_sigma**2 + (p_mu - q_mu) ** 2) / (2 * q_sigma**2) - 0.5
-    return float(terms.sum())
-
-
 def literal(model: WorldModel, moments: list[np.ndarray], horizon: int) -> list[tuple[float, list[int]]]:
-    """Of every recorded moment, the nearest first: its distance, and what was done from it on, the last held."""
-    asked = [tuple(x[0].double().numpy() for x in model.encoder.encode(frame[None])) for frame in moments]
+    """Of every recorded moment, the nearest first: how far it is, and what was done from it on, the last held."""
+    likeness = Likeness.of(model.memory.rows, BEST)
+    seen = [model.encoder.encode(frame[None])[0][0] for frame in moments][:2]
+    asked = likeness(torch.stack([seen[0], seen[-1]])[None])
     found = []
     for episode in model.memory.episodes:
-        mu, sigma = (x.double().numpy() for x in (episode.latents.mu, episode.latents.sigma))
         for step in range(len(episode.actions)):
-            distance = 0.0
-            for back, weight in enumerate(CONTEXT):
-                then, now = max(step - back, 0), asked[min(back, len(asked) - 1)]
-                distance += weight * divergence((mu[then], sigma[then]), now)  # type: ignore[arg-type]
+            place = likeness(torch.stack([episode.latents.mu[step], episode.latents.mu[max(step - 1, 0)]])[None])
             taken = [int(a) for a in episode.actions[step : step + horizon]]
+            distance = float((place - asked).square().sum())
             found.append((distance, taken + [taken[-1]] * (horizon - len(taken))))
     return sorted(found, key=lambda pair: pair[0])
 
@@ -70,12 +64,12 @@ def past(frames: list[np.ndarray]) -> Past:
     most=st.integers(1, 60),
     horizon=st.integers(1, 6),
 )
-def test_it_is_what_followed_the_moments_of_least_divergence(
+def test_it_is_what_followed_the_moments_most_alike(
     lengths: list[int], seed: int, seen: int, most: int, horizon: int
 ) -> None:
     model = world(lengths, seed)
     frames = list(np.random.default_rng(seed + 1).integers(0, 256, (seen + 1, *SHAPE), np.uint8))
-    proposed = Recall(model, most).continuations(frames[-1], past(frames[:-1]), horizon)
+    proposed = Recall(model, most, BEST).continuations(frames[-1], past(frames[:-1]), horizon)
     expected = literal(model, frames[::-1], horizon)[: min(most, sum(lengths))]
     assert proposed.actions.tolist() == [actions for _, actions in expected]
     distances = np.array([distance for distance, _ in expected])
@@ -89,6 +83,8 @@ def test_where_an_episode_ends_its_last_action_is_held() -> None:
     model = world([4], 0)
     episode = model.memory.episodes[0]
     assert episode.frames is not None
-    proposed = Recall(model, 1).continuations(np.asarray(episode.frames[3]), past([np.asarray(episode.frames[2])]), 5)
+    proposed = Recall(model, 1, BEST).continuations(
+        np.asarray(episode.frames[3]), past([np.asarray(episode.frames[2])]), 5
+    )
     assert proposed.actions.tolist() == [[int(episode.actions[3])] * 5]
     assert proposed.chances.tolist() == [1]

@@ -15,6 +15,7 @@ from memworld.analogues.keys import moments, rows_left
 from memworld.analogues.steering import steered
 from memworld.errors import MemworldError
 from memworld.memory import Rows
+from memworld.plan.kernel import KernelRegression
 from memworld.plan.sequences import stored
 
 CONTEXT = 2
@@ -22,9 +23,6 @@ CONTEXT = 2
 
 _CENTRES, _EXAMPLES = 2500, 12000
 """Recorded moments that an answer is a sum over, and that it is fitted to, at most."""
-
-_RIDGE, _WIDTH = 0.3, 0.7
-"""Ridge penalty, and the kernel's width in median distances."""
 
 _AT_ONCE = 8192
 
@@ -56,6 +54,24 @@ def _plain(recent: Tensor) -> Tensor:
     return torch.cat([recent[:, 0], (recent[:, :-1] - recent[:, 1:]).flatten(1)], 1).double()
 
 
+def good_rows(rows: Rows, best: float) -> Tensor:
+    """(G,) int64, ascending: the rows of good play that have a successor.
+
+    Args:
+        rows: the memory's.
+        best: share of the episodes that count as good, those of the highest return; at least one.
+
+    Raises:
+        MemworldError: a share outside 0 to 1.
+    """
+    if not 0 < best <= 1:
+        raise MemworldError(f"best is {best}: use a share above 0, up to 1, of the episodes to learn from")
+    gained = torch.zeros(int(rows.episodes[-1]) + 1, dtype=torch.float64)
+    gained.index_add_(0, rows.episodes, rows.rewards.double())
+    least = gained.sort(descending=True).values[max(1, round(best * len(gained))) - 1]
+    return torch.nonzero(rows.has_successor & (gained >= least)[rows.episodes])[:, 0]
+
+
 class Behaviour:
     """A policy in closed form: the actions that good episodes took, as a function of the latest moments."""
 
@@ -66,37 +82,21 @@ class Behaviour:
         Args:
             rows: the memory's.
             space: of its actions.
-            best: share of the episodes to learn from, those of the highest return; at least one.
+            best: share of the episodes to learn from, see `good_rows`.
             seed: which moments are examples and centres, where there are more than are taken.
 
         Raises:
             MemworldError: a share outside 0 to 1.
         """
-        if not 0 < best <= 1:
-            raise MemworldError(f"best is {best}: use a share above 0, up to 1, of the episodes to learn from")
         self.space = space
         self._looks = _Looks.of(rows, seed)
-        gained = torch.zeros(int(rows.episodes[-1]) + 1, dtype=torch.float64)
-        gained.index_add_(0, rows.episodes, rows.rewards.double())
-        least = gained.sort(descending=True).values[max(1, round(best * len(gained))) - 1]
-        good = torch.nonzero(rows.has_successor & (gained >= least)[rows.episodes])[:, 0]
-        order = good[torch.randperm(len(good), generator=torch.Generator().manual_seed(seed))]
-        examples, centres = order[:_EXAMPLES], order[:_CENTRES]
-        self.rows = centres
+        chosen = good_rows(rows, best)
+        examples = chosen[torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))][:_EXAMPLES]
+        self.rows = examples[:_CENTRES]
         """(C,) int64 the memory rows that answers are sums over."""
-        self._centres = self._looks(moments(rows, centres, CONTEXT))
-        inputs = self._looks(moments(rows, examples, CONTEXT))
-        taken = rows.actions[examples].double()
-        self._mean = taken.mean(0)
-        self._width = torch.cdist(inputs[:2000], self._centres).median().clamp(min=1e-9) * _WIDTH
-        kernel = self._kernel(inputs)
-        square = kernel.T @ kernel + _RIDGE * torch.eye(len(centres), dtype=torch.float64)
-        self._weights = torch.cholesky_solve(kernel.T @ (taken - self._mean), torch.linalg.cholesky(square))
-        left = taken - self._mean - kernel @ self._weights
-        self._deviation = left.square().mean(0).sqrt()
-
-    def _kernel(self, looks: Tensor) -> Tensor:
-        return torch.exp(-torch.cdist(looks, self._centres) / self._width)
+        inputs, taken = self._looks(moments(rows, examples, CONTEXT)), rows.actions[examples].double()
+        self._regression = KernelRegression.fit(inputs, taken, _CENTRES)
+        self._deviation = (taken - self._regression(inputs)).square().mean(0).sqrt()
 
     @torch.no_grad()
     def expected(self, recent: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class Behaviour:
         recent = recent[:, :CONTEXT]
         missing = CONTEXT - recent.shape[1]
         recent = torch.cat([recent, recent[:, -1:].expand(-1, missing, -1)], 1)
-        return self._kernel(self._looks(recent)) @ self._weights + self._mean
+        return self._regression(self._looks(recent))
 
     def draw(self, recent: Tensor, rng: np.random.Generator, sharpness: float = 2.0) -> np.ndarray:
         """Draw actions (Q,) or (Q, A), in the stored form, for moments (Q, context, D).

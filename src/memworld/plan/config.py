@@ -28,7 +28,7 @@ HEEDED: Mapping[str, frozenset[str]] = {
 """The settings that each planner heeds, beside those of its proposals, which are in `_OF_PROPOSALS`."""
 
 _OF_PROPOSALS: Mapping[str, frozenset[str]] = {
-    "memory": frozenset(("recalled",)),
+    "memory": frozenset(("recalled", "best")),
     "behaviour": frozenset(("best",)),
     "even": frozenset(),
 }
@@ -69,7 +69,8 @@ class PlanConfig:
         proposals: where sequences come from: `memory`, what was done next in moments like the present;
             `behaviour`, what the best episodes' agents might do; or `even`, all actions alike.
         recalled: moments like the present whose continuations `memory` proposes; more of them are less like it.
-        best: share of the episodes, of the highest return, that `behaviour` learns from.
+        best: share of the episodes, those of the highest return, whose play is good: `behaviour` does what they did,
+            and `memory` takes moments for alike in which they would do the same.
         explore: share of the proposals that are drawn evenly even so.
         temperature: of `mppi`.
 
@@ -88,7 +89,7 @@ class PlanConfig:
     pessimism: float = 0.0
     proposals: ProposalKind = "memory"
     recalled: int = 10
-    best: float = 0.3
+    best: float = 0.5
     explore: float = 0.0
     temperature: float = 0.3
 

@@ -40,7 +40,7 @@ class Mind:
         self.objective = self._objective()
         rows = world.memory.rows
         self._behaviour = Behaviour(rows, self.space, config.best) if config.proposals == "behaviour" else None
-        self._recall = Recall(world, config.recalled) if config.proposals == "memory" else None
+        self._recall = Recall(world, config.recalled, config.best) if config.proposals == "memory" else None
         self.context = max(CONTEXT, world.prepare().context)
 
     def _objective(self) -> Objective:

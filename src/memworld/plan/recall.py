@@ -1,16 +1,12 @@
-"""What was done next in moments like the present: recorded continuations as proposals.
-
-Moments are compared as Replay-KL does, by the divergence of their posteriors, in which every latent number
-counts by how sure the encoder is of it. That serves acting better than plain distances: what is small in the
-picture, but sharp, counts.
-"""
+"""What was done next in moments like the present: recorded continuations as proposals."""
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from memworld.actions import stored_dtype, stored_shape
-from memworld.contexts import end_to_end, recent_moments
-from memworld.dynamics import DynamicsConfig
+from memworld.contexts import recent_moments
+from memworld.plan.likeness import CONTEXT, Likeness
 from memworld.plan.problem import Proposals
 from memworld.plan.vote import recorded_next
 from memworld.rollout import Past
@@ -19,24 +15,33 @@ from memworld.world_model import WorldModel
 NEAREST = 10
 """Moments whose mean distance is the scale on which chances fall."""
 
-CONTEXT = (1.0, 0.2)
-"""What the present moment counts, and the one before it, which tells how things move."""
-
 
 class Recall:
     """Finds the recorded moments like a present, and how their episodes went on."""
 
-    def __init__(self, world: WorldModel, most: int) -> None:
+    def __init__(self, world: WorldModel, most: int, best: float) -> None:
         """Index the memory.
 
         Args:
-            world: gives encoder and memory.
+            world: gives encoder and memory, which is not empty.
             most: moments to find, at most.
+            best: share of the episodes whose play is good, see `likeness`.
+
+        Raises:
+            MemworldError: a share outside 0 to 1.
         """
-        count = max(1, min(most, world.memory.steps))
-        settings = DynamicsConfig("replay_kl", k=count, conditioning="none", context=CONTEXT)
-        self._world = WorldModel(world.encoder, world.memory, settings)
-        self._world.prepare()
+        self._world, self._most = world, most
+        rows = world.memory.rows
+        self._likeness = Likeness.of(rows, best)
+        self._rows = torch.nonzero(rows.has_successor)[:, 0]
+        self._places = self._likeness.of_rows(rows, self._rows)
+
+    def nearest(self, frame: np.ndarray, past: Past) -> tuple[Tensor, Tensor]:
+        """The rows (K,) int64 of the moments most like a frame after its past, the nearest first, and how far (K,)."""
+        recent = recent_moments(self._world.history(frame, past), CONTEXT).mu
+        apart = (self._places - self._likeness(recent)).square().sum(1).double()
+        distances, found = apart.topk(min(self._most, len(apart)), largest=False)
+        return self._rows[found], distances
 
     def continuations(self, frame: np.ndarray, past: Past, horizon: int) -> Proposals:
         """The actions that followed the moments nearest to a frame after its past, the nearest first.
@@ -45,10 +50,7 @@ class Recall:
         it is, falling exponentially on the scale of the nearest `NEAREST`.
         """
         memory = self._world.memory
-        history = self._world.history(frame, past)
-        state = end_to_end(recent_moments(history, len(CONTEXT)))
-        matches = self._world.lookup.retrieve(state, memory.rows.actions[:1])
-        rows, distances = matches.rows[0], matches.distances[0].double()
+        rows, distances = self.nearest(frame, past)
         shape = (len(rows), horizon, *stored_shape(memory.info.action_space))
         actions = np.empty(shape, stored_dtype(memory.info.action_space))
         for place, row in enumerate(rows.tolist()):
