@@ -21,6 +21,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 INSTALL = "no browser: apt-get install --no-install-recommends chromium"
 
 Open = Callable[..., Tab]
+Serve = Callable[..., Served]
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,20 @@ def served(pong: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 
 @pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts servers of a test's own, by the arguments of the program."""
+    servers: list[Served] = []
+
+    def started(*arguments: object) -> Served:
+        servers.append(Served(tmp_path, *arguments))
+        return servers[-1]
+
+    yield started
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """Where screenshots go: what MEMWORLD_SCREENSHOTS names, to look at them, or else this test's own folder."""
     folder = Path(os.environ.get("MEMWORLD_SCREENSHOTS") or tmp_path)
@@ -67,10 +82,11 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tab(browser: Browser, served: Served, pictures: Path) -> Iterator[Open]:
+def tab(browser: Browser, served: Served, serve: Serve, pictures: Path) -> Iterator[Open]:
     """Opens tabs on the page, each a visitor of its own unless told to be `beside` another.
 
-    In the end none may have complained of anything but what it was `allowed` to.
+    In the end none may have complained of anything but what it was `allowed` to. (They are closed before any server of
+    `serve` ends, which they would complain of.)
     """
     tabs: list[tuple[Tab, tuple[str, ...]]] = []
 

@@ -1,6 +1,6 @@
 """Browsing: episodes, frames, curves, and where a frame has been seen."""
 
-from collections.abc import Iterator
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from memworld import open_dataset
 from memworld.memory import Memory
 from memworld.world_model import WorldModel
 from tests.helpers import untrained_vae
-from tests.play.browser.conftest import Open
+from tests.play.browser.conftest import Open, Serve
 from tests.play.browser.serving import Served
 
 HOSTILE = '<img src=x onerror="document.title=1">'
@@ -102,16 +102,14 @@ def test_an_episode_is_played_on_from_where_one_looks(tab: Open) -> None:
 
 
 @pytest.fixture
-def hostile(tmp_path: Path) -> Iterator[Served]:
+def hostile(serve: Serve, tmp_path: Path) -> Served:
     """A server of a memory that lies in a folder whose name is markup, as those of its actions are."""
     data = open_dataset(Path("tests/recorded/pong"))
     names = tuple(f"{HOSTILE}{i}" for i in range(len(data.info.action_names)))
     memory = Memory(replace(data.info, action_names=names), encoder := untrained_vae((64, 64, 3)))
     memory.extend(data, encoder)
     WorldModel(encoder, memory).save(tmp_path / HOSTILE)
-    server = Served(tmp_path, "play", tmp_path / HOSTILE)
-    yield server
-    server.kill()
+    return serve("play", tmp_path / HOSTILE)
 
 
 def test_names_are_text_and_never_markup(tab: Open, hostile: Served) -> None:
@@ -129,3 +127,18 @@ def test_names_are_text_and_never_markup(tab: Open, hostile: Served) -> None:
     assert here.page.locator("img[onerror]").count() == 0
     assert here.page.title() == f"{hostile.log.parent / HOSTILE} · memworld"
     here.shot("hostile-browse")
+
+
+def test_what_cannot_be_opened_is_listed_with_the_reason(tab: Open, serve: Serve, pong: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(pong / "memory", broken)
+    (broken / "memory.json").write_text("{")
+    server = serve("browse", broken, pong / "memory")
+    here = tab("#tab=browse&source=broken", server=server, live=False)
+    alert = here.page.get_by_role("alert")
+    alert.wait_for()
+    assert "cannot be opened" in alert.inner_text()
+    here.page.locator("#source").select_option("memory")
+    here.page.locator("#episodes-body tr").first.wait_for()
+    assert alert.is_hidden()
+    here.shot("broken")

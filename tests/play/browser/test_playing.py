@@ -1,5 +1,7 @@
 """Playing by the keyboard: keys and actions, pause, step, reset, moments to start from."""
 
+from playwright.sync_api import WebSocket
+
 from tests.play.browser.conftest import Open
 
 FROM = "#tab=play&start=1.30"
@@ -17,7 +19,7 @@ def test_a_held_key_plays_and_its_action_is_heeded(tab: Open) -> None:
     assert lit.locator(".hold").all_inner_texts() == ["RIGHT"]
     here.shot("play-right")
     here.page.keyboard.up("ArrowRight")
-    assert lit.count() == 0
+    here.until("!document.querySelector('.key.lit')")
     assert here.frame() != first
 
     # The very same steps under another key, and again under the same one.
@@ -41,8 +43,9 @@ def test_keys_held_together_are_an_action_of_their_own(tab: Open) -> None:
     here.page.keyboard.down("Space")
     assert here.page.locator(".key.lit .hold").all_inner_texts() == ["RIGHTFIRE"]
     here.page.keyboard.up("Space")
-    assert here.page.locator(".key.lit .hold").all_inner_texts() == ["RIGHT"]
+    here.until("document.querySelector('.key.lit .hold').textContent === 'RIGHT'")  # once a step has taken it
     here.page.keyboard.up("ArrowRight")
+    here.until("!document.querySelector('.key.lit')")
 
 
 def test_pause_single_steps_and_reset(tab: Open) -> None:
@@ -161,3 +164,30 @@ def test_the_page_measures_itself(tab: Open) -> None:
     assert told["presses"] >= 5
     assert 0 < told["median"] <= told["p99"] < 10_000
     here.until("document.querySelector('#performance').textContent.includes('key to frame')")
+
+
+def test_there_is_never_more_than_one_step_on_its_way(tab: Open) -> None:
+    here = tab(FROM + "&fps=60")
+    asked, answered, most = 0, 0, 0
+
+    def sent(_: object) -> None:
+        nonlocal asked, most
+        asked += 1
+        most = max(most, asked - answered)
+
+    def received(_: object) -> None:
+        nonlocal answered
+        answered += 1
+
+    def connected(socket: WebSocket) -> None:
+        socket.on("framesent", sent)
+        socket.on("framereceived", received)
+
+    here.page.on("websocket", connected)
+    here.page.reload()
+    here.until("window.memworld && memworld.state().live")
+    here.page.keyboard.down("ArrowRight")
+    here.until("memworld.state().step >= 40")
+    here.page.keyboard.up("ArrowRight")
+    assert asked > 40
+    assert most == 1

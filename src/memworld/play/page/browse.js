@@ -13,6 +13,8 @@ import { actionNames, actionText, counted, points, shortTitle } from "./words.js
 
 const FOUND = 12;
 const FPS = 15;
+/** Curves of rewards and of as many columns of the action as can be told apart. */
+const LANES = 9;
 
 /** Tells "moved" when another source, episode or step is looked at. */
 export class Browser extends EventTarget {
@@ -62,7 +64,7 @@ export class Browser extends EventTarget {
       shown(() => this.#searchFile(byId("upload").files[0])),
     );
     this.#dropping(byId("drop"));
-    const searched = sources.filter(({ kind }) => kind !== "unknown");
+    const searched = sources.filter(({ frame }) => frame);
     byId("search-in").replaceChildren(
       ...searched.map((each) => el("option", { value: each.name, title: each.title }, shortTitle(each))),
     );
@@ -123,7 +125,9 @@ export class Browser extends EventTarget {
   repaint() {
     const [source, episode] = [this.source, this.#episode];
     if (!source || !episode) return;
-    drawCurves(byId("curves"), lanesOf(source, episode), this.at.step);
+    const lanes = lanesOf(source, episode).slice(0, LANES);
+    byId("curves").style.height = `${Math.max(132, 52 * lanes.length)}px`;
+    drawCurves(byId("curves"), lanes, this.at.step);
   }
 
   #empty() {

@@ -27,13 +27,13 @@ export function inputs(view) {
     if (command) view.command(command);
     else if (view.bindings.acts(code)) {
       held.press(code, time, strength);
-      view.begin();
+      view.begin(time);
       table.light();
     }
   };
   const up = (/** @type {string} */ code) => {
     if (table.learning) return table.up(code);
-    held.release(code);
+    held.release(code, view.player.playing);
     table.light();
   };
 

@@ -141,10 +141,17 @@ export class Held {
     this.#tapped.delete(code);
   }
 
-  /** @param {string} code */
-  release(code) {
-    if (this.#fresh.has(code)) this.#tapped.add(code);
-    else this.#down.delete(code);
+  /**
+   * @param {string} code
+   * @param {boolean} stays whether a step is coming that may still take it, if none has
+   */
+  release(code, stays) {
+    if (stays && this.#fresh.has(code)) this.#tapped.add(code);
+    else {
+      this.#down.delete(code);
+      this.#fresh.delete(code);
+      if (!this.#fresh.size) this.#since = null;
+    }
   }
 
   /** Let go of everything. */

@@ -17,11 +17,13 @@ export class KeyTable {
 
   /**
    * @param {import("./keys.js").Held} held
-   * @param {(entry: Entry) => void} pressed an entry was pressed on the page
+   * @param {(entry: Entry, time: number) => void} pressed an entry was pressed on the page
+   * @param {() => boolean} playing
    */
-  constructor(held, pressed) {
+  constructor(held, pressed, playing) {
     this.held = held;
     this.pressed = pressed;
+    this.playing = playing;
     byId("keys-reset").addEventListener("click", () => {
       this.#bindings?.reset();
       this.#draw();
@@ -103,11 +105,11 @@ export class KeyTable {
     const code = `entry:${entry.id}`;
     const down = (/** @type {number} */ time) => {
       if (!entry.command) this.held.press(code, time);
-      this.pressed(entry);
+      this.pressed(entry, time);
       this.light();
     };
     const up = () => {
-      this.held.release(code);
+      this.held.release(code, this.playing());
       this.light();
     };
     button.addEventListener("pointerdown", (event) => {

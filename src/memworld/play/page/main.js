@@ -8,7 +8,7 @@ import { byId, el, setText } from "./dom.js";
 import { Held } from "./keys.js";
 import { MomentDialog } from "./moment.js";
 import { PlayView } from "./play.js";
-import { fail, say, shown } from "./status.js";
+import { fail, say, settle, shown } from "./status.js";
 import { themeToggle } from "./theme.js";
 import { learnKeyboard, shortTitle } from "./words.js";
 
@@ -50,9 +50,10 @@ async function run(about) {
   view.addEventListener("moved", remember);
   browser.addEventListener("moved", remember);
 
-  /** Go to a tab, with the source that is chosen. @param {"play" | "browse"} to @param {Moment} [at] */
+  /** Go to a tab, with the source that is chosen. @param {"play" | "browse"} to @param {Moment | null} [at] */
   async function show(to, at) {
     tab = to;
+    settle();
     for (const name of ["play", "browse"]) {
       byId(`view-${name}`).hidden = name !== to;
       byId(`tab-${name}`).setAttribute("aria-selected", String(name === to));
@@ -61,7 +62,7 @@ async function run(about) {
     byId("source").value = source.name;
     document.title = `${source.title} · memworld`;
     remember();
-    if (source.kind === "unknown") return fail(`${source.title} cannot be opened: ${source.why_not}`);
+    if (!source.frame) return fail(`${source.title} cannot be opened: ${source.why_not}`);
     if (to === "browse") {
       view.player.pause();
       say("");
@@ -76,7 +77,9 @@ async function run(about) {
       );
       return;
     }
-    if (view.player.source !== source) await view.open(source, place.dreams, at ?? place.start, place.real);
+    const { player } = view;
+    if (player.source !== source) await view.open(source, place.dreams, at ?? place.start, place.real);
+    else if (at && !player.live) await view.open(source, player.dreams, at, player.real);
   }
 
   /** @param {Source} from @param {Moment | null} at null draws a start */
@@ -85,7 +88,7 @@ async function run(about) {
     source = from;
     place.start = at;
     shown(async () => {
-      await show("play");
+      await show("play", at);
       if (open) await view.reset(at);
       byId("stage").focus({ preventScroll: true });
     })();

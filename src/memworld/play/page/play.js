@@ -1,38 +1,33 @@
 /** The tab "Play": the player's session, and everything on the page that shows it and steers it. */
 
-import { drawSupport } from "./charts.js";
+import { Beside } from "./beside.js";
 import { byId, setText } from "./dom.js";
 import { inputs } from "./inputs.js";
 import { Bindings, entriesOf } from "./keys.js";
 import { KeyTable } from "./keytable.js";
-import { MapView } from "./map.js";
 import { Panels } from "./panels.js";
 import { Player } from "./player.js";
 import { recordings } from "./recordings.js";
 import { SettingsForms } from "./settings.js";
-import { Sources } from "./sources.js";
 import { Stats } from "./stats.js";
 import { fail, say, settle, shown } from "./status.js";
-import { known, short } from "./words.js";
+import { short } from "./words.js";
 
 /** @typedef {import("./types.js").Source} Source */
 /** @typedef {import("./types.js").Moment} Moment */
 /** @typedef {import("./types.js").Settings} Settings */
 /** @typedef {import("./channel.js").Answer} Answer */
 
-const CHART_STEPS = 200;
-const BESIDE_EVERY = 150;
-
 /** Tells "moved" when the address of what is played has changed. */
 export class PlayView extends EventTarget {
-  #focus = 0;
-  #besideAt = -Infinity;
   /** @type {{answer: Answer, pressed: number[]} | null} */
   #waiting = null;
   /** @type {Settings | null} the second dream's, when it was last shown */
   #second = null;
   /** Whether an action's key begins to play: unless one has paused or stepped by hand. */
   #ready = false;
+  /** From when on keys are timed: what was held through a pause tells nothing of speed. */
+  #counts = 0;
   /** @type {Record<number, Settings>} asked for, and not answered yet, by dream */
   #asked = {};
 
@@ -46,16 +41,16 @@ export class PlayView extends EventTarget {
     this.held = held;
     this.stats = new Stats();
     this.bindings = new Bindings("", []);
-    this.player = new Player(channel, () => ({
-      action: held.action(this.bindings, this.player.source?.keys?.rest),
-      pressed: held.taken(),
-    }));
+    this.player = new Player(channel, () => this.#act());
     this.forms = new SettingsForms((dream, changed) => this.change(dream, changed));
     this.panels = new Panels((dream, strategy) => this.change(dream, { strategy }));
     const openHere = (/** @type {Moment} */ moment) => this.player.source && open(this.player.source, moment);
-    this.sources = new Sources(byId("sources"), byId("sources-note"), openHere);
-    this.map = new MapView(byId("map"), byId("map-caption"), openHere);
-    this.table = new KeyTable(held, (entry) => (entry.command ? this.command(entry.command) : this.begin()));
+    this.beside = new Beside(this.player, openHere);
+    this.table = new KeyTable(
+      held,
+      (entry, time) => (entry.command ? this.command(entry.command) : this.begin(time)),
+      () => this.player.playing,
+    );
     inputs(this);
     recordings(this.player);
     this.#listen(openHere);
@@ -85,7 +80,7 @@ export class PlayView extends EventTarget {
       real && source.real,
     );
     this.#arrange();
-    this.map.load(source).catch(fail);
+    this.beside.map.load(source).catch(fail);
     await session;
   }
 
@@ -94,9 +89,19 @@ export class PlayView extends EventTarget {
     return this.player.source != null;
   }
 
-  /** An action on the stage begins the dream. */
-  begin() {
-    if (this.#ready) this.player.play();
+  /** What is held, for the step that is sent now. */
+  #act() {
+    const action = this.held.action(this.bindings, this.player.source?.keys?.rest);
+    const since = this.held.taken();
+    this.table.light();
+    return { action, pressed: since != null && since >= this.#counts && this.player.playing ? since : null };
+  }
+
+  /** An action on the stage begins the dream. @param {number} time when its key was pressed */
+  begin(time) {
+    if (!this.#ready || this.player.playing) return;
+    this.#counts = time;
+    this.player.play();
   }
 
   /** @param {string} command */
@@ -104,6 +109,7 @@ export class PlayView extends EventTarget {
     const { player } = this;
     if (command === "pause") {
       this.#ready = !player.playing;
+      this.#counts = performance.now();
       player.playing ? player.pause() : player.play();
     } else if (command === "step") {
       this.#ready = false;
@@ -149,8 +155,8 @@ export class PlayView extends EventTarget {
 
   /** Redraw what is on canvases, as for another theme. */
   repaint() {
-    this.map.repaint();
-    this.#beside(true);
+    this.beside.map.repaint();
+    this.beside.show(true);
   }
 
   /** @param {(moment: Moment) => unknown} openHere */
@@ -197,8 +203,6 @@ export class PlayView extends EventTarget {
         }
       }),
     );
-    for (const i of [0, 1]) byId(`focus-${i}`).addEventListener("click", () => this.#look(i));
-    new ResizeObserver(() => this.#beside(true)).observe(byId("support"));
     window.setInterval(() => this.#performance(), 500);
   }
 
@@ -217,7 +221,7 @@ export class PlayView extends EventTarget {
     try {
       await player.compare(on ? this.#second : null);
     } finally {
-      this.#look(0);
+      this.beside.look(0);
       this.#arrange();
     }
   }
@@ -231,21 +235,23 @@ export class PlayView extends EventTarget {
   /** Whether it plays, records, opens: the buttons, forms and panels that say so. */
   #arrange() {
     const { player, forms } = this;
-    const { source, playing, opening, live } = player;
+    const { source, playing, busy, live } = player;
     if (!source) return;
     byId("play").classList.toggle("on", playing);
     setText(byId("play-text"), playing ? "Pause" : "Play");
     for (const id of ["play", "step", "reset", "compare"]) byId(id).disabled = !live;
     byId("choose-start").disabled = source.episodes === 0;
-    byId("compare").checked = player.dreams.length > 1;
-    byId("real").checked = player.real;
+    if (!busy) {
+      byId("compare").checked = player.dreams.length > 1;
+      byId("real").checked = player.real;
+    }
     byId("real").disabled = !source.real || !live;
     byId("focus").hidden = player.dreams.length < 2;
-    byId("opening").hidden = !opening;
-    setText(byId("opening-text"), "Opening the memory. The first time it is learned from, which may take a minute…");
+    byId("busy").hidden = !busy;
+    byId("stage").setAttribute("aria-busy", String(busy));
     this.panels.arrange([source.frame[0], source.frame[1]], player.dreams, player.real, forms.strategies);
     this.#showSettings();
-    this.#beside(true);
+    this.beside.show(true);
     this.dispatchEvent(new Event("moved"));
   }
 
@@ -261,40 +267,8 @@ export class PlayView extends EventTarget {
       this.#waiting = null;
       this.panels.show(answer, !this.player.playing);
       this.stats.drew(performance.now(), pressed);
-      this.#beside(!this.player.playing);
+      this.beside.show(!this.player.playing);
     });
-  }
-
-  /** @param {number} dream whose sources are shown */
-  #look(dream) {
-    this.#focus = dream;
-    for (const i of [0, 1]) byId(`focus-${i}`).setAttribute("aria-pressed", String(i === dream));
-    this.#beside(true);
-  }
-
-  /** What lies beside the frame; some times a second, as nobody reads faster. @param {boolean} now */
-  #beside(now) {
-    const { player } = this;
-    const time = performance.now();
-    if (!now && time - this.#besideAt < BESIDE_EVERY) return;
-    this.#besideAt = time;
-    const shownDream = Math.min(this.#focus, Math.max(0, player.dreams.length - 1));
-    const panel = player.panels[shownDream] ?? null;
-    const traces = player.traces.slice(0, player.dreams.length);
-    const since = player.step - (traces[shownDream]?.searched ?? 0);
-    this.sources.show(panel, player.latest, player.source?.name ?? "", since);
-    drawSupport(
-      byId("support"),
-      traces.map((trace) => trace.supports),
-      CHART_STEPS,
-    );
-    const support = panel?.support ?? null;
-    const says = support == null ? "" : `${support.toFixed(2)}, ${known(support)}`;
-    setText(byId("support-now"), says);
-    byId("support").setAttribute("aria-label", `Support over time, now ${says || "not known"}`);
-    this.map.show(traces.map((trace) => trace.places));
-    const at = player.began;
-    setText(byId("where"), at ? `Step ${player.step} since episode ${at.id ?? at.episode}, step ${at.step}` : "");
   }
 
   #performance() {

@@ -1,35 +1,13 @@
 /** A live session: what is asked of the server, one thing after the other, and what came back. No page in it. */
 
 import { LostConnection } from "./channel.js";
+import { Trace } from "./trace.js";
 
 /** @typedef {import("./types.js").Settings} Settings */
 /** @typedef {import("./types.js").Moment} Moment */
 /** @typedef {import("./channel.js").Answer} Answer */
 
-const REMEMBERED = 400;
 const THUMBS_EVERY = 160;
-
-/** What one panel has shown since the start: for the gauge and the path on the map. */
-export class Trace {
-  /** @param {number} late how many steps after the others it begins */
-  constructor(late) {
-    /** @type {(number | null)[]} */
-    this.supports = new Array(late).fill(null);
-  }
-
-  /** @type {[number, number][]} */
-  places = [];
-  searched = 0;
-
-  /** @param {import("./types.js").Panel} panel @param {number} step */
-  add(panel, step) {
-    this.supports.push(panel.support);
-    if (panel.place) this.places.push(panel.place);
-    if (panel.searched) this.searched = step;
-    if (this.supports.length > REMEMBERED) this.supports.shift();
-    if (this.places.length > REMEMBERED) this.places.shift();
-  }
-}
 
 /**
  * Tells "show" with `detail` {answer, pressed}: an answer with panels and when the keys were pressed that it is the
@@ -48,7 +26,8 @@ export class Player extends EventTarget {
   began = null;
   fps = 15;
   playing = false;
-  opening = false;
+  /** Whether the server takes long over something, as over learning from a memory. */
+  busy = false;
   live = false;
   recording = false;
   /** @type {Answer | null} */
@@ -106,16 +85,29 @@ export class Player extends EventTarget {
   /** @param {Moment | null} start */
   async #open(start) {
     const { source, dreams, real } = this;
-    this.opening = true;
-    this.#change();
-    try {
-      const at = start && { episode: start.episode, step: start.step };
+    const at = start && { episode: start.episode, step: start.step };
+    await this.#patiently(async () => {
       const { header } = await this.#ask({ do: "open", source: source?.name, dreams, start: at, real, thumbs: true });
       this.live = true;
       this.real = header.real;
       this.dispatchEvent(new CustomEvent("opened", { detail: header.real_error ?? null }));
+    });
+  }
+
+  /**
+   * Do something that may take long, and tell what has changed by it.
+   * @param {() => Promise<unknown>} work
+   */
+  async #patiently(work) {
+    const timer = window.setTimeout(() => {
+      this.busy = true;
+      this.#change();
+    }, 400);
+    try {
+      await work();
     } finally {
-      this.opening = false;
+      clearTimeout(timer);
+      this.busy = false;
       this.#change();
     }
   }
@@ -177,7 +169,7 @@ export class Player extends EventTarget {
    * @param {Settings} settings
    */
   async change(dream, settings) {
-    await this.#ask({ do: "settings", dream, settings, thumbs: true });
+    await this.#patiently(() => this.#ask({ do: "settings", dream, settings, thumbs: true }));
     this.dreams = this.dreams.map((old, i) => (i === dream ? settings : old));
     this.#change();
   }
@@ -186,15 +178,17 @@ export class Player extends EventTarget {
   async compare(second) {
     await this.#ask({ do: "dreams", count: second ? 2 : 1, thumbs: true });
     this.dreams = second ? [this.dreams[0], second] : this.dreams.slice(0, 1);
-    if (second) await this.change(1, second);
+    if (!second) this.traces.length = 1;
     this.#change();
+    if (second) await this.change(1, second);
   }
 
   /** @param {boolean} on */
   async showReal(on) {
-    await this.#ask({ do: "real", on, thumbs: true });
-    this.real = on;
-    this.#change();
+    await this.#patiently(async () => {
+      await this.#ask({ do: "real", on, thumbs: true });
+      this.real = on;
+    });
   }
 
   /**

@@ -8,10 +8,10 @@
  * @typedef {{actions: ActionKeys[], axes: AxisKeys[], rest: any}} Keys
  *   `rest` is the action while no key is held: a number in a discrete world, else one for every column.
  *
- * @typedef {object} Source A memory or a data set.
+ * @typedef {object} Source A memory or a data set. Of one that cannot be opened, numbers, `frame` and more are null.
  * @property {string} name
  * @property {string} title
- * @property {"memory" | "dataset" | "unknown"} kind
+ * @property {"memory" | "dataset"} kind
  * @property {string} world
  * @property {number} episodes
  * @property {number} steps
