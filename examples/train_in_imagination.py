@@ -1,76 +1,99 @@
 """Train a policy in a memory, and play with it in the real world that the memory was recorded in.
 
-    python examples/train_in_imagination.py [runs/demo/memory]
+    python examples/train_in_imagination.py [runs/demo/memory] [--output runs/ppo]
 
-PPO of Stable-Baselines3 (pip install "memworld[rl]") never sees the real world: it lives in 32 imagined environments,
-whose observations are latents. Before and after, it plays real episodes, whose frames are encoded.
+PPO of Stable-Baselines3 (pip install "memworld[rl]") never sees the real world: it lives in 64 imagined environments,
+whose observations are latents. Then it plays real episodes, whose frames are encoded; so do random play and the
+world's demonstrator, and memory's own episodes stand beside them.
 """
 
 import argparse
+from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
-import gymnasium
 import numpy as np
 from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecMonitor
+from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor, VecNormalize
 
 import memworld
+from memworld.actions import as_actions
+from memworld.control import PlayConfig, control
+from memworld.control.show import table_text
 from memworld.envs import for_stable_baselines
+from memworld.plan import DYNAMICS
 
 MOMENTS = 2
 """Latents that the policy sees at a time: one does not show how things move."""
 
 
-def real_environment(world: memworld.WorldModel, max_steps: int) -> VecFrameStack:
-    """The recorded world itself, seen as the policy sees."""
+class Learned:
+    """What was learned, at work in the real world for one episode."""
 
-    def make() -> gymnasium.Env[np.ndarray, Any]:
-        env = memworld.open_world(world.memory.info.world).make()
-        return gymnasium.wrappers.TimeLimit(memworld.EncodeObservation(env, world.encoder), max_steps)
+    def __init__(self, world: memworld.WorldModel, model: PPO, seen: VecNormalize) -> None:
+        """Begin; `seen` knows how observations were normalised."""
+        self._world, self._model, self._seen = world, model, seen
+        size = world.memory.rows.latents.dim
+        self._latents = deque([np.zeros(size, np.float32)] * MOMENTS, maxlen=MOMENTS)  # as frames are stacked at first
 
-    return VecFrameStack(DummyVecEnv([make]), MOMENTS)
-
-
-def play(model: PPO, envs: VecFrameStack, episodes: int) -> list[float]:
-    """The returns of real episodes."""
-    returns = []
-    for _ in range(episodes):
-        observations: Any = envs.reset()
-        total, done = 0.0, False
-        while not done:
-            actions, _ = model.predict(observations)
-            observations, rewards, dones, _ = envs.step(actions)
-            total, done = total + float(rewards[0]), bool(dones[0])
-        returns.append(total)
-    return returns
+    def __call__(self, observation: np.ndarray, info: Mapping[str, Any]) -> np.ndarray:
+        """The action to take."""
+        self._latents.append(self._world.encoder.encode(observation[None])[0][0].numpy())
+        action, _ = self._model.predict(self._seen.normalize_obs(np.concatenate(self._latents)[None]))
+        return as_actions(action, self._world.memory.info.action_space)[0]
 
 
 def main() -> None:
-    """Play, train, and play again."""
+    """Train, and play."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("memory", nargs="?", default="runs/demo/memory")
+    parser.add_argument("--output", default="runs/ppo", help="folder for the report of the real episodes")
     parser.add_argument("--steps", type=int, default=200_000, help="imagined steps to train for")
-    parser.add_argument("--num-envs", type=int, default=32)
-    parser.add_argument("--horizon", type=int, default=50, help="steps of an imagined episode")
-    parser.add_argument("--episodes", type=int, default=5, help="real episodes to play before and after")
+    parser.add_argument("--num-envs", type=int, default=64)
+    parser.add_argument("--horizon", type=int, default=100, help="steps of an imagined episode")
+    parser.add_argument("--penalty", type=float, default=0.0, help="times support, taken from every imagined reward")
+    parser.add_argument("--discount", type=float, default=0.99)
+    parser.add_argument("--episodes", type=int, default=20, help="real episodes to play")
     parser.add_argument("--max-steps", type=int, default=1000, help="of a real episode")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    options = parser.parse_args()
 
-    world = memworld.WorldModel.open(arguments.memory)
+    world = memworld.WorldModel.open(options.memory, DYNAMICS)
     imagined = memworld.ImaginedVectorEnv(
-        world, arguments.num_envs, observations="latents", horizon=arguments.horizon, autoreset_mode="Disabled"
+        world,
+        options.num_envs,
+        observations="latents",
+        horizon=options.horizon,
+        penalty=options.penalty,
+        autoreset_mode="Disabled",
     )
-    envs = VecMonitor(VecFrameStack(for_stable_baselines(imagined), MOMENTS))
-    real = real_environment(world, arguments.max_steps)
-    real.seed(arguments.seed)
-
-    model = PPO("MlpPolicy", envs, n_steps=64, batch_size=256, seed=arguments.seed, device="cpu")
-    print(f"real returns before: {play(model, real, arguments.episodes)}")
-    model.learn(arguments.steps)
+    seen = VecNormalize(VecFrameStack(for_stable_baselines(imagined), MOMENTS), gamma=options.discount)
+    model = PPO(
+        "MlpPolicy",
+        VecMonitor(seen),
+        n_steps=64,
+        batch_size=min(512, 64 * options.num_envs),
+        n_epochs=5,
+        gamma=options.discount,
+        ent_coef=0.01,
+        seed=options.seed,
+        device="cpu",
+    )
+    model.learn(options.steps)
     ended = [episode["r"] for episode in model.ep_info_buffer or []]
-    print(f"imagined episodes: mean return {np.mean(ended):.2f} of the last {len(ended)}")
-    print(f"real returns after: {play(model, real, arguments.episodes)}")
+    print(f"imagined episodes: mean return {np.mean(ended):.2f} (normalised) of the last {len(ended)}")
+
+    result = control(
+        memworld.open_world(world.memory.info.world),
+        world.memory,
+        {"ppo": lambda rng: Learned(world, model, seen)},
+        PlayConfig(options.episodes, options.max_steps, seed=options.seed),
+        options.output,
+        "overwrite",
+        settings={"training": vars(options)},
+    )
+    print(table_text(result.comparison.table))
+    print(f"The report is {result.report}")
 
 
 if __name__ == "__main__":
