@@ -40,7 +40,8 @@ class Learned:
         """The action to take."""
         self._latents.append(self._world.encoder.encode(observation[None])[0][0].numpy())
         action, _ = self._model.predict(self._seen.normalize_obs(np.concatenate(self._latents)[None]))
-        return as_actions(action, self._world.memory.info.action_space)[0]
+        chosen: np.ndarray = as_actions(action, self._world.memory.info.action_space)[0]
+        return chosen
 
 
 def main() -> None:
