@@ -143,4 +143,5 @@ def _root(metric: Tensor) -> Tensor:
     """R (D, n) with R R^T = metric (D, D), but for what is faint."""
     shares, vectors = torch.linalg.eigh(metric)
     some = shares > _FAINT * shares.sum().clamp(min=1e-30)
-    return vectors[:, some] * shares[some].sqrt()
+    root: Tensor = vectors[:, some] * shares[some].sqrt()
+    return root
