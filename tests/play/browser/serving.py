@@ -44,8 +44,8 @@ class Served:
 
     @property
     def address(self) -> str:
-        """Of the page."""
-        return f"http://127.0.0.1:{self.port}/"
+        """Of the page, as the program tells it."""
+        return next(word for word in self.log.read_text().split() if word.startswith("http"))
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -57,8 +57,10 @@ class Served:
         late = time.monotonic() + STARTED
         while True:
             try:
-                urllib.request.urlopen(self.address + "api/about", timeout=60).close()
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/about", timeout=60).close()
                 return
+            except urllib.error.HTTPError:
+                return  # it wants a token
             except (urllib.error.URLError, ConnectionError):
                 assert self._process.poll() is None, self.log.read_text()
                 assert time.monotonic() < late, self.log.read_text()

@@ -114,3 +114,13 @@ def test_more_players_than_there_is_room_for_are_told(tab: Open, serve: Serve, p
     ninth.says("8 pages play already")
     first.page.close()
     ninth.until("memworld.state().live")
+
+
+def test_a_token_opens_the_page_and_does_not_stay_in_sight(tab: Open, serve: Serve, pong: Path) -> None:
+    server = serve("play", pong / "memory", "--token")
+    assert "?token=" in server.address
+    here = tab(FROM, server=server)
+    assert "token" not in here.ask("location.href")
+    here.page.reload()
+    here.until("window.memworld && memworld.state().live")
+    here.steps(1)

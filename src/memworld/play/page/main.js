@@ -163,7 +163,7 @@ function connection(channel) {
   channel.addEventListener("ended", (event) => {
     state("lost", "ended");
     const { reason } = /** @type {CustomEvent} */ (event).detail;
-    fail(reason || "The server has ended this session.", { label: "Go on", act: () => channel.connect() });
+    fail(`The session has ended${reason ? `: ${reason}` : ""}.`, { label: "Go on", act: () => channel.connect() });
   });
 }
 
