@@ -28,6 +28,8 @@ export class PlayView extends EventTarget {
   #ready = false;
   /** From when on keys are timed: what was held through a pause tells nothing of speed. */
   #counts = 0;
+  /** @type {Map<string, boolean>} switches whose change is not answered yet */
+  #switched = new Map();
   /** @type {Record<number, Settings>} asked for, and not answered yet, by dream */
   #asked = {};
 
@@ -191,17 +193,11 @@ export class PlayView extends EventTarget {
     byId("speed").addEventListener("input", () => this.speed(Number(byId("speed").value)));
     byId("compare").addEventListener(
       "change",
-      shown(() => this.#compare(byId("compare").checked)),
+      shown(() => this.#switch("compare", (on) => this.#compare(on))),
     );
     byId("real").addEventListener(
       "change",
-      shown(async () => {
-        try {
-          await player.showReal(byId("real").checked);
-        } finally {
-          this.#arrange();
-        }
-      }),
+      shown(() => this.#switch("real", (on) => player.showReal(on))),
     );
     window.setInterval(() => this.#performance(), 500);
   }
@@ -218,10 +214,22 @@ export class PlayView extends EventTarget {
   async #compare(on) {
     const { player } = this;
     this.#second = player.dreams[1] ?? this.#second ?? this.#unlike(player.dreams[0]);
+    await player.compare(on ? this.#second : null);
+    this.beside.look(0);
+  }
+
+  /**
+   * Do what a switch asks for. Until it is answered it stands as it was set, and then as things are.
+   * @param {string} id
+   * @param {(on: boolean) => Promise<unknown>} act
+   */
+  async #switch(id, act) {
+    const { checked } = byId(id);
+    this.#switched.set(id, checked);
     try {
-      await player.compare(on ? this.#second : null);
+      await act(checked);
     } finally {
-      this.beside.look(0);
+      this.#switched.delete(id);
       this.#arrange();
     }
   }
@@ -241,10 +249,8 @@ export class PlayView extends EventTarget {
     setText(byId("play-text"), playing ? "Pause" : "Play");
     for (const id of ["play", "step", "reset", "compare"]) byId(id).disabled = !live;
     byId("choose-start").disabled = source.episodes === 0;
-    if (!busy) {
-      byId("compare").checked = player.dreams.length > 1;
-      byId("real").checked = player.real;
-    }
+    byId("compare").checked = this.#switched.get("compare") ?? player.dreams.length > 1;
+    byId("real").checked = this.#switched.get("real") ?? player.real;
     byId("real").disabled = !source.real || !live;
     byId("focus").hidden = player.dreams.length < 2;
     byId("busy").hidden = !busy;
