@@ -337,7 +337,8 @@ def test_the_command_refuses_what_cannot_be(
     refused(command("--output", played[0], "--resume", "--horizon", 5), "begun with other settings")
     refused(command("--resume", "--overwrite"), "contradict")
     refused(command("--horizon", 0), "horizon must be at least 1")
-    refused(command("--best", 0.5), "best says nothing to mppi as asked")
+    refused(command("--horizon", 5000), "horizon is 5000, but the longest recorded episode has")
+    refused(command("--proposals", "even", "--best", 0.5), "best says nothing to mppi as asked")
     refused(
         call("control", "pong", "-m", pong_memory, "--planner", "vote", "--strategy", "replay_kl"), "imagine nothing"
     )

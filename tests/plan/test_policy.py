@@ -216,6 +216,14 @@ def test_settings_that_mean_nothing(bad: dict[str, Any], message: str) -> None:
         config(**bad)
 
 
+def test_a_horizon_longer_than_anything_recorded_is_refused() -> None:
+    encoder = PixelEncoder()
+    memory = Memory(LEFT_RIGHT, encoder)
+    memory.extend([walk("a", 50, [1]), walk("b", 50, [1, 0, 1])], encoder)
+    with one_clear_error("horizon is 4, but the longest recorded episode has 3 steps"):
+        planning_policy(WorldModel(encoder, memory, PLANS), PlanConfig(horizon=4, commit=1))
+
+
 def test_a_memory_of_one_short_episode_will_do() -> None:
     encoder = PixelEncoder()
     memory = Memory(LEFT_RIGHT, encoder)
@@ -224,7 +232,7 @@ def test_a_memory_of_one_short_episode_will_do() -> None:
     frame = np.array([[[50], [0]]], np.uint8)
     for planner in PLANNERS:
         for proposals in ("memory", "behaviour", "even"):
-            how = PlanConfig(planner=planner, horizon=3, candidates=8, commit=2, proposals=proposals)
+            how = PlanConfig(planner=planner, horizon=1, candidates=8, commit=1, proposals=proposals)
             policy = planning_policy(world, how)(np.random.default_rng(0))
             for _ in range(3):
                 assert int(policy(frame, {})) in (0, 1)

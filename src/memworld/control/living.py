@@ -26,6 +26,7 @@ from memworld.evaluate.playing import MakePolicy, PlayConfig, Played, play
 from memworld.memory import Memory, MemoryEpisode
 from memworld.pipeline import versions
 from memworld.plan import DYNAMICS, PLANNERS, PlanConfig, planning_policy
+from memworld.plan.policy import longest_episode
 from memworld.remember import MemoryStream
 from memworld.storage import OnExisting, begin_run, locked, one_line, to_json
 from memworld.store import open_memory, save_memory
@@ -41,7 +42,7 @@ NAME = "lived"
 """How the ids of lived episodes begin, before a number that is not taken yet, as with `RememberWrapper`."""
 
 RANDOM = "random"
-"""The way to act where memory holds no reward yet, and so nothing to plan for."""
+"""The way to act where memory holds no reward yet, or nothing as long as a plan, and so nothing to plan with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ def live(
 
     The folder `output` then holds `config.json`, `memory/` (a copy of the given memory, and what was lived),
     `living.json` and `report.html`. Rounds of `every` episodes are acted by what memory held when the round began;
-    while it holds no reward, by the world's own random policy. An interrupt keeps every finished episode: the memory
+    while it holds no reward, or no episode as long as a plan, by the world's own random policy. An interrupt keeps every finished episode: the memory
     is all there is to go on with.
 
     Args:
@@ -193,7 +194,8 @@ def _way(
 ) -> tuple[str, MakePolicy]:
     """How to act by what memory held when `count` episodes had been lived: the way's name, and the policies."""
     model = life.knowing(count)
-    if not any(episode.rewards.any() for episode in model.memory.episodes):
+    too_short = plan.planner not in WITHOUT_IMAGINATION and longest_episode(model.memory) < plan.horizon
+    if too_short or not any(episode.rewards.any() for episode in model.memory.episodes):
         factory = life.world.policies.get("random", skilled(random_policy))
         return RANDOM, lambda rng: factory(supported_space(env.action_space), rng, 0.0)
     if plan.planner not in WITHOUT_IMAGINATION:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from memworld.actions import stored_dtype, stored_shape
 from memworld.errors import MemworldError
+from memworld.memory import Memory
 from memworld.plan.behaviour import CONTEXT, Behaviour
 from memworld.plan.config import PlanConfig
 from memworld.plan.objective import Goal, Objective, Return
@@ -33,10 +34,16 @@ class Mind:
             goal: uint8 (H, W, C) the picture to come to look like; of the objective `goal` alone.
 
         Raises:
-            MemworldError: a memory without rewards, a goal where none is asked for, or none where one is.
+            MemworldError: a memory without rewards, a horizon longer than anything recorded, a goal where none is asked
+                for, or none where one is.
         """
         self.world, self.config, self._goal = world, config, goal
         self.space = world.memory.info.action_space
+        if config.horizon > (longest := longest_episode(world.memory)):
+            raise MemworldError(
+                f"horizon is {config.horizon}, but the longest recorded episode has {longest} steps, beyond which memory "
+                f"knows nothing: use one of at most {longest}, or remember longer episodes"
+            )
         self.objective = self._objective()
         rows = world.memory.rows
         self._behaviour = Behaviour(rows, self.space, config.best) if config.proposals == "behaviour" else None
@@ -85,6 +92,11 @@ class Mind:
             frame, act, self.config.horizon, count=count, past=past, decode=False
         )
         return Proposals.alike(actions, futures)
+
+
+def longest_episode(memory: Memory) -> int:
+    """The steps of a memory's longest episode, the longest horizon that it supports; 0 if it is empty."""
+    return max((entry.steps for entry in memory.entries), default=0)
 
 
 class PlanningPolicy:
