@@ -20,7 +20,9 @@ Proposing = Annotated[
     str | None, typer.Option("--proposals", help="Where sequences come from: memory, behaviour or even.")
 ]
 Recalled = Annotated[int | None, typer.Option("--recalled", help="Moments whose continuations memory proposes.")]
-Best = Annotated[float | None, typer.Option("--best", help="Share of the episodes whose play is good, of behaviour and memory.")]
+Best = Annotated[
+    float | None, typer.Option("--best", help="Share of the episodes whose play is good, of behaviour and memory.")
+]
 Explore = Annotated[float | None, typer.Option("--explore", help="Share of proposals drawn evenly.")]
 Temperature = Annotated[float | None, typer.Option("--temperature", help="Of mppi.")]
 ImaginedBy = Annotated[
