@@ -79,8 +79,8 @@ def live(
 
     The folder `output` then holds `config.json`, `memory/` (a copy of the given memory, and what was lived),
     `living.json` and `report.html`. Rounds of `every` episodes are acted by what memory held when the round began;
-    while it holds no reward, or no episode as long as a plan, by the world's own random policy. An interrupt keeps every finished episode: the memory
-    is all there is to go on with.
+    while it holds no reward, or no episode as long as a plan, by the world's own random policy. An interrupt keeps
+    every finished episode: the memory is all there is to go on with.
 
     Args:
         world: where to live.

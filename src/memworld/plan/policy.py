@@ -41,8 +41,8 @@ class Mind:
         self.space = world.memory.info.action_space
         if config.horizon > (longest := longest_episode(world.memory)):
             raise MemworldError(
-                f"horizon is {config.horizon}, but the longest recorded episode has {longest} steps, beyond which memory "
-                f"knows nothing: use one of at most {longest}, or remember longer episodes"
+                f"horizon is {config.horizon}, but the longest recorded episode has {longest} steps, beyond which "
+                f"memory knows nothing: use one of at most {longest}, or remember longer episodes"
             )
         self.objective = self._objective()
         rows = world.memory.rows
