@@ -6,7 +6,7 @@ from torch import Tensor
 
 from memworld.gaussian import at_mean
 from memworld.memory import Rows
-from memworld.plan.likeness import Likeness
+from memworld.plan.likeness import Likeness, reliability
 from tests.analogues.toys import rows_of
 from tests.helpers import one_clear_error
 
@@ -96,6 +96,25 @@ def test_wide_latents_are_asked_in_their_principal_components() -> None:
     assert likeness.telling.shape[0] == 600
     again = Likeness.of(Rows(**{**vars(rows), "latents": at_mean(scaled, rows.latents.sigma)}), 0.5)
     torch.testing.assert_close(likeness.telling, again.telling)
+
+
+def test_what_can_be_told_from_moments_is_reliable_and_chance_is_not() -> None:
+    rows = recorded(30, reads=3)
+    likeness = Likeness.of(rows, 0.5)
+    seen = rows.latents.mu[:, 3].double()
+    assert reliability(seen, rows, likeness) > 0.6
+    chance = torch.randn(len(rows), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    assert reliability(chance, rows, likeness) < 0.02
+    # An episode's own number can be told only from itself, which is not looked at.
+    assert reliability(chance[rows.episodes], rows, likeness) < 0.1
+
+
+def test_of_one_episode_and_of_equal_values_nothing_is_doubted() -> None:
+    rows = recorded(30, reads=3)
+    likeness = Likeness.of(rows, 0.5)
+    assert reliability(torch.ones(len(rows), dtype=torch.float64), rows, likeness) == 1
+    single = recorded(1, reads=3)
+    assert reliability(single.latents.mu[:, 3].double(), single, Likeness.of(single, 0.5)) == 1
 
 
 def test_a_share_of_none_is_refused() -> None:

@@ -64,7 +64,7 @@ def test_the_end_of_a_future_is_worth_what_follows_its_rows() -> None:
 
 
 def test_a_return_is_discounted_and_ends_with_the_episode() -> None:
-    plain = Return(discount=0.5, unit=1.0)
+    plain = Return(discount=0.5, spread=1.0)
     rewards = torch.tensor([[1.0, 2.0, 4.0]])
     assert float(plain.score(futures(rewards))) == 1 + 1 + 1
     over = torch.tensor([[0.0, 1.0, 0.0]])
@@ -90,6 +90,12 @@ def test_pessimism_takes_off_what_memory_does_not_know() -> None:
     support = torch.tensor([[0.5, 1.0], [math.nan, 0.0]], dtype=torch.float64)
     made = futures(torch.zeros(2, 2), support=support)
     assert Return(0.5, 3.0, pessimism=2.0).score(made).tolist() == pytest.approx([-2 * 3 * (0.5 + 0.5), 0])
+
+
+def test_the_less_values_can_be_told_the_less_a_difference_of_scores_says() -> None:
+    assert Return(0.5, 3.0).unit == 3
+    assert Return(0.5, 3.0, reliability=0.5).unit == 6
+    assert math.isfinite(Return(0.5, 3.0, reliability=0.0).unit)
 
 
 def test_a_goal_is_scored_by_the_moment_nearest_to_it() -> None:

@@ -69,7 +69,9 @@ def test_it_is_what_followed_the_moments_most_alike(
 ) -> None:
     model = world(lengths, seed)
     frames = list(np.random.default_rng(seed + 1).integers(0, 256, (seen + 1, *SHAPE), np.uint8))
-    proposed = Recall(model, most, BEST).continuations(frames[-1], past(frames[:-1]), horizon)
+    proposed = Recall(model, Likeness.of(model.memory.rows, BEST), most).continuations(
+        frames[-1], past(frames[:-1]), horizon
+    )
     expected = literal(model, frames[::-1], horizon)[: min(most, sum(lengths))]
     assert proposed.actions.tolist() == [actions for _, actions in expected]
     distances = np.array([distance for distance, _ in expected])
@@ -83,7 +85,7 @@ def test_where_an_episode_ends_its_last_action_is_held() -> None:
     model = world([4], 0)
     episode = model.memory.episodes[0]
     assert episode.frames is not None
-    proposed = Recall(model, 1, BEST).continuations(
+    proposed = Recall(model, Likeness.of(model.memory.rows, BEST), 1).continuations(
         np.asarray(episode.frames[3]), past([np.asarray(episode.frames[2])]), 5
     )
     assert proposed.actions.tolist() == [[int(episode.actions[3])] * 5]

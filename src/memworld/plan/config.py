@@ -91,7 +91,7 @@ class PlanConfig:
     recalled: int = 10
     best: float = 0.5
     explore: float = 0.0
-    temperature: float = 0.3
+    temperature: float = 0.2
 
     def __post_init__(self) -> None:
         for name in ("horizon", "candidates", "commit", "recalled"):

@@ -39,6 +39,9 @@ _FAINT = 1e-3
 
 _AT_ONCE = 8192
 
+_ASKED, _AT_A_TIME, _ALIKE = 1000, 200, 10
+"""Moments of which values are told to see how far they can be, at a time, and like moments that tell one."""
+
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
@@ -110,6 +113,44 @@ class Likeness:
         """Moments (Q, C, D) as where things are and how they move, (Q, 2 D) in units of `spread`, float64."""
         now = recent[:, 0].double()
         return torch.cat([now - self.mean, now - recent[:, 1].double()], 1) / self.spread
+
+
+@torch.no_grad()
+def reliability(values: Tensor, rows: Rows, likeness: Likeness, seed: int = 0) -> float:
+    """How far values can be told from moments: the squared correlation of moments' values with those of like moments.
+
+    Where what decides is not in the picture, as where health is not shown, it is near 0. Like moments are the nearest
+    of other episodes; of a single episode nothing is measured, and all believed.
+
+    Args:
+        values: (N,) float64 of all rows.
+        rows: the memory's.
+        likeness: of moments.
+        seed: which moments are asked, where there are more than are taken.
+
+    Returns:
+        0 to 1.
+    """
+    known = torch.nonzero(rows.has_successor)[:, 0]
+    asked = known[torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))[:_ASKED]]
+    places = likeness.of_rows(rows, known)
+    true, told = [], []
+    for some in torch.split(asked, _AT_A_TIME):
+        apart = torch.cdist(likeness.of_rows(rows, some), places)
+        apart[rows.episodes[some][:, None] == rows.episodes[known][None]] = torch.inf
+        nearest, found = apart.topk(min(_ALIKE, len(known)), largest=False)
+        there = torch.isfinite(nearest)
+        told.append((values[known[found]] * there).sum(1) / there.sum(1))  # not a number where there are none
+        true.append(values[some])
+    pairs = torch.stack([torch.cat(true), torch.cat(told)])
+    pairs = pairs[:, torch.isfinite(pairs[1])]
+    if pairs.shape[1] < 2:
+        return 1.0
+    spread = pairs.std(1, correction=0)
+    if not bool((spread > 1e-12 * pairs.abs().amax()).all()):
+        return 1.0  # all are worth the same, which is soon told
+    correlation = float(torch.corrcoef(pairs)[0, 1])
+    return max(correlation, 0.0) ** 2
 
 
 def sensitive(inputs: Tensor, outputs: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class MPPI:
 
     candidates: int = 256
     iterations: int = 1
-    temperature: float = 0.3
+    temperature: float = 0.2
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < float("inf"):

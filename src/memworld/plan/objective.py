@@ -9,9 +9,13 @@ from torch import Tensor
 
 from memworld.gaussian import Latents
 from memworld.memory import Rows
+from memworld.plan.likeness import Likeness, reliability
 from memworld.plan.value import EpisodicValue
 from memworld.rollout import Imagined, Rollout
 from memworld.world_model import WorldModel
+
+_LEAST = 1e-3
+"""Reliability that is believed of values of which nothing can be told."""
 
 
 class Objective(Protocol):
@@ -43,19 +47,28 @@ class Return:
 
     Attributes:
         discount: of a step.
-        unit: see `Objective`.
+        spread: standard deviation of the values of recorded moments.
         value: of the end; None counts nothing beyond the horizon.
         pessimism: taken off each step's reward, times how badly memory knows the step (`Rollout.support`, 0 to 1), in
-            units of `unit`.
+            units of `spread`.
+        reliability: share of the variance of values that can be told from the moments, 0 to 1.
     """
 
     discount: float
-    unit: float
+    spread: float
     value: EpisodicValue | None = None
     pessimism: float = 0.0
+    reliability: float = 1.0
 
     @classmethod
-    def of(cls, rows: Rows, discount: float = 0.98, with_value: bool = True, pessimism: float = 0.0) -> "Return":
+    def of(
+        cls,
+        rows: Rows,
+        discount: float = 0.98,
+        with_value: bool = True,
+        pessimism: float = 0.0,
+        likeness: Likeness | None = None,
+    ) -> "Return":
         """The return by what a memory holds.
 
         Args:
@@ -63,18 +76,25 @@ class Return:
             discount: of a step.
             with_value: whether the end of a future counts.
             pessimism: see `Return`.
+            likeness: of moments, by which reliability is measured; None takes it for granted.
 
         Raises:
             MemworldError: as `EpisodicValue`.
         """
         value = EpisodicValue(rows, discount)
-        return cls(discount, value.spread, value if with_value else None, pessimism)
+        told = 1.0 if likeness is None else reliability(value.of_rows, rows, likeness)
+        return cls(discount, value.spread, value if with_value else None, pessimism, told)
+
+    @property
+    def unit(self) -> float:
+        """See `Objective`: the less can be told of values, the less a difference of scores says."""
+        return self.spread / max(self.reliability, _LEAST)
 
     def score(self, futures: Imagined) -> Tensor:
         """(B,) float64."""
         gains = futures.rewards.double()
         if self.pessimism and isinstance(futures, Rollout):
-            gains = gains - self.pessimism * self.unit * futures.support.nan_to_num(nan=0.0)
+            gains = gains - self.pessimism * self.spread * futures.support.nan_to_num(nan=0.0)
         total = discounted(gains, futures.termination, self.discount)
         if self.value is not None and isinstance(futures, Rollout):
             alive = (1 - futures.termination.double()).prod(1)

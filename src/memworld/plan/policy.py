@@ -13,6 +13,7 @@ from memworld.errors import MemworldError
 from memworld.memory import Memory
 from memworld.plan.behaviour import CONTEXT, Behaviour
 from memworld.plan.config import PlanConfig
+from memworld.plan.likeness import Likeness
 from memworld.plan.objective import Goal, Objective, Return
 from memworld.plan.problem import Planner, Problem, Proposals
 from memworld.plan.recall import Recall
@@ -44,13 +45,14 @@ class Mind:
                 f"horizon is {config.horizon}, but the longest recorded episode has {longest} steps, beyond which "
                 f"memory knows nothing: use one of at most {longest}, or remember longer episodes"
             )
-        self.objective = self._objective()
         rows = world.memory.rows
+        likeness = Likeness.of(rows, config.best)
+        self.objective = self._objective(likeness)
         self._behaviour = Behaviour(rows, self.space, config.best) if config.proposals == "behaviour" else None
-        self._recall = Recall(world, config.recalled, config.best) if config.proposals == "memory" else None
+        self._recall = Recall(world, likeness, config.recalled) if config.proposals == "memory" else None
         self.context = max(CONTEXT, world.prepare().context)
 
-    def _objective(self) -> Objective:
+    def _objective(self, likeness: Likeness) -> Objective:
         config = self.config
         if config.objective == "goal":
             if self._goal is None:
@@ -58,7 +60,7 @@ class Mind:
             return Goal.of(self.world, self._goal)
         if self._goal is not None:
             raise MemworldError("a goal picture was given for another objective: use the objective goal")
-        return Return.of(self.world.memory.rows, config.discount, config.value, config.pessimism)
+        return Return.of(self.world.memory.rows, config.discount, config.value, config.pessimism, likeness)
 
     def propose(
         self, frame: np.ndarray, past: Past, before: np.ndarray, count: int, rng: np.random.Generator

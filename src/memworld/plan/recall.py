@@ -19,20 +19,16 @@ NEAREST = 10
 class Recall:
     """Finds the recorded moments like a present, and how their episodes went on."""
 
-    def __init__(self, world: WorldModel, most: int, best: float) -> None:
+    def __init__(self, world: WorldModel, likeness: Likeness, most: int) -> None:
         """Index the memory.
 
         Args:
             world: gives encoder and memory, which is not empty.
+            likeness: of its moments.
             most: moments to find, at most.
-            best: share of the episodes whose play is good, see `likeness`.
-
-        Raises:
-            MemworldError: a share outside 0 to 1.
         """
-        self._world, self._most = world, most
+        self._world, self._likeness, self._most = world, likeness, most
         rows = world.memory.rows
-        self._likeness = Likeness.of(rows, best)
         self._rows = torch.nonzero(rows.has_successor)[:, 0]
         self._places = self._likeness.of_rows(rows, self._rows)
 
