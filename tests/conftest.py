@@ -1,13 +1,16 @@
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from playwright.sync_api import Browser, sync_playwright
 from typer.testing import CliRunner, Result
 
 from memworld.cli import app
 from memworld.demo import demo_config
 from memworld.pipeline import RunResult, run
+from tests.browsers import CHROMIUM, INSTALL
 
 # No test is timed: a first call loads libraries, and computers are busy.
 settings.register_profile("untimed", deadline=None)
@@ -29,3 +32,24 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult
     """A tiny run of the main job, on the real game, that many tests read; none may write to it."""
     output = tmp_path_factory.mktemp("quick") / "demo"
     return output, run(demo_config("pong", seed=0, quick=True), output)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium. A module's own, as it keeps an event loop running."""
+    if not CHROMIUM.exists():
+        if os.environ.get("MEMWORLD_BROWSER") == "required":
+            pytest.fail(INSTALL)
+        pytest.skip(INSTALL)
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where screenshots go: what MEMWORLD_SCREENSHOTS names, to look at them, or else this test's own folder."""
+    folder = Path(os.environ.get("MEMWORLD_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

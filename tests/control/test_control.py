@@ -34,6 +34,7 @@ from memworld.worlds import World, open_world
 from memworld.worlds.policies import Policy
 from tests.control.conftest import SMALL
 from tests.helpers import LEFT_RIGHT, PixelEncoder, one_clear_error, untrained_vae, walk
+from tests.report.parsed import fetches_nothing_and_runs_its_own
 from tests.test_interrupt import interrupted, listed, memworld
 
 Played = tuple[Path, Result]
@@ -112,7 +113,7 @@ def test_the_report_shows_all_of_it(played: Played) -> None:
     assert "&#34;candidates&#34;: 6" in page
     assert "--planner behaviour --planner mppi" in page
     assert "--candidates 6 --commit 2" in page
-    assert "<script" not in page
+    fetches_nothing_and_runs_its_own(page)
 
 
 def test_videos_are_enlarged_and_show_the_episode(played: Played) -> None:

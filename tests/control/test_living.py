@@ -26,6 +26,7 @@ from memworld.world_model import WorldModel
 from memworld.worlds import World, open_world
 from tests.control.test_control import refused, timeless
 from tests.helpers import one_clear_error, untrained_vae
+from tests.report.parsed import fetches_nothing_and_runs_its_own
 from tests.test_interrupt import interrupted, memworld
 
 PLACES = 12
@@ -130,7 +131,7 @@ def test_files_and_report(grown: LivingResult) -> None:
     ):
         assert words in page
     assert page.count("data:image/png") == 8
-    assert "<script" not in page
+    fetches_nothing_and_runs_its_own(page)
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, episodes: int) -> None:

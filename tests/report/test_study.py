@@ -1,7 +1,6 @@
 import io
 import json
 import math
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from tests.report.made_up_study import (
     make_strip,
     with_evidence,
 )
-from tests.report.test_report import Page, image, parse
+from tests.report.parsed import Page, fetches_nothing_and_runs_its_own, image, parse
 
 HOSTILE = """<script>alert("x")</script>' onerror='y $\\frac{1}{ & id="z"""
 EXPERIMENTS = {"horizon": ("Horizons", "How far?"), "coverage": ("Coverage", "How much?")}
@@ -71,17 +70,11 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_the_page_is_well_formed_its_links_arrive_and_nothing_is_fetched(html: str) -> None:
     assert html.startswith("<!DOCTYPE html>\n")
     assert "No gaps: every experiment ran in every world" in html
-    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in html
+    fetches_nothing_and_runs_its_own(html)
     page = parse(html)
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(set(ids)) == len(ids)
-    assert not {"script", "link", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.tags}
-    targets = [value for _, a in page.tags for name, value in a.items() if name in ("src", "href", "xlink:href")]
-    assert {target[1:] for target in targets if target.startswith("#")} <= set(ids)
-    assert all(target.startswith(("#", "data:image/png;base64,")) for target in targets)
-    assert "<script" not in html
-    assert "@import" not in html
-    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)", html))
+    assert {a["href"][1:] for a in page.all("a")} <= set(ids)
 
 
 def test_what_comes_from_outside_is_escaped(tmp_path: Path) -> None:
@@ -97,16 +90,11 @@ def test_what_comes_from_outside_is_escaped(tmp_path: Path) -> None:
             config={"a" + hostile: "b" + hostile},
             facts={worlds[0]: {"memory" + hostile: "10" + hostile}},
         )
-        assert "<script" not in html
+        fetches_nothing_and_runs_its_own(html)
         return parse(html)
 
     page, calm = page_of(HOSTILE), page_of(" harmless and long, so that heatmaps shorten it")
-    # Long axis labels take one more tspan or not; nothing else may differ.
-    structure = [
-        [tag for tag, _ in p.tags if tag in ("div", "p", "td", "th", "li", "img", "code", "svg")] for p in (page, calm)
-    ]
-    assert structure[0] == structure[1]
-    assert {tag for tag, _ in page.tags} == {tag for tag, _ in calm.tags}
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in calm.tags]
     assert not any("onerror" in attributes for _, attributes in page.tags)
     assert page.text.count(HOSTILE) > 40
 
@@ -185,8 +173,7 @@ def test_the_same_input_gives_the_same_bytes_also_after_a_round_trip(tmp_path: P
         stored = read_result(tmp_path / str(i), result.experiment, result.world, {})
         assert stored is not None
         read.append(stored)
-    with matplotlib.rc_context({"axes.titlepad": 30, "grid.linestyle": ":", "svg.fonttype": "path"}):
-        assert write(tmp_path, read) == first
+    assert write(tmp_path, read) == first
 
 
 def test_numbers_have_their_intervals_badges_and_dashes(html: str) -> None:
@@ -308,7 +295,8 @@ def test_figures_for_the_documentation_are_small_and_repeat(tmp_path: Path) -> N
         assert picture.shape[1] == 640
         assert (picture[0] == 255).all(), "on white"
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10, "in colours"
-    again = figures(results, tmp_path / "b", PAPER.figures)
+    with matplotlib.rc_context({"axes.titlepad": 30, "grid.linestyle": ":"}):
+        again = figures(results, tmp_path / "b", PAPER.figures)
     assert sorted(name for name, _ in again) == ["coverage", "coverage", "horizon"]
     for key, path in written.items():
         assert again[key].read_bytes() == path.read_bytes()

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from memworld.evaluate.results import Table
-from memworld.report.pictures import looks
+from memworld.report.looks import looks
 from memworld.report.tables import difference_table, headline, metric_tables, number
 from tests.report.made_up import ERRORS, make_rows
 
@@ -65,7 +65,7 @@ def test_a_method_keeps_its_colour_and_its_mode_its_line() -> None:
     assert found["rollout"].colour != found["replay_kl requery"].colour
     assert found["rollout requery"].dashes == ()
     assert found["rollout follow"].dashes
-    assert found["persistence"].colour == "currentColor"
+    assert found["persistence"].css == "var(--text)"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from memworld.evaluate.playing import PlayConfig
 from memworld.memory import Memory
 from memworld.report.charts import chart_groups
 from memworld.report.environment import environment
-from memworld.report.pictures import looks_of
+from memworld.report.looks import looks_of
 from memworld.report.result_tables import table_view, with_interval
 from memworld.storage import KIND_KEY, write_bytes, write_json
 
@@ -85,7 +85,7 @@ def write_living_page(
             with_interval=with_interval,
             table=table_view(growth.table),
             looks=looks,
-            groups=chart_groups([growth.chart], looks, "lived"),
+            groups=chart_groups([growth.chart], looks, world),
             steps=steps.tolist(),
             frames=memory.frames((first + steps).tolist()) if memory.keep_frames else None,
             command=command,

@@ -10,9 +10,9 @@ from memworld.control.videos import Reel
 from memworld.evaluate.experiments.result import Number
 from memworld.evaluate.playing import Outcome, PlayConfig
 from memworld.evaluate.returns import gathered, returns_of
-from memworld.report.charts import Spread, chart_groups, spreads_svg
+from memworld.report.charts import Spread, chart_groups, spreads_view
 from memworld.report.environment import environment
-from memworld.report.pictures import looks_of
+from memworld.report.looks import looks_of
 from memworld.report.result_tables import table_view, with_interval
 from memworld.storage import write_bytes
 
@@ -69,8 +69,8 @@ def write_page(
             table=table_view(comparison.table),
             looks=looks,
             kinds={},
-            spreads=spreads_svg(spreads, looks, "return", "returns"),
-            groups=chart_groups([gathered(outcomes, config)], looks, "gathered"),
+            spreads=spreads_view("Return of every way to act", "return", spreads, looks),
+            groups=chart_groups([gathered(outcomes, config)], looks, world),
             reels=reels,
             world=world,
             command=command,

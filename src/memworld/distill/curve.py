@@ -31,8 +31,8 @@ from memworld.evaluate.protocol import evaluate, split_by_memory
 from memworld.gaussian import Latents, at_mean
 from memworld.lookup import keys
 from memworld.memory import Memory, Rows
-from memworld.report.charts import chart_png
-from memworld.report.pictures import looks_of
+from memworld.report.chart_pngs import chart_png
+from memworld.report.looks import looks_of
 from memworld.search import Candidates, Query
 from memworld.search.exact import ExactIndex
 from memworld.storage import make_folder, write_bytes, write_json

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that opens without a network and needs no script."""
+"""The report of a run: one HTML file that opens without a network, and is whole without its script and on paper."""
 
 import json
 from collections.abc import Mapping
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from memworld.errors import MemworldError
-from memworld.evaluate.results import KINDS, Evaluation, label_of
+from memworld.evaluate.experiments.measuring import metric_chart
+from memworld.evaluate.results import KINDS, Evaluation, Table, label_of
+from memworld.report.charts import ChartGroup, chart_group
 from memworld.report.environment import environment
-from memworld.report.pictures import curves, looks
+from memworld.report.looks import looks
 from memworld.report.tables import (
     difference_table,
     headline,
@@ -20,6 +22,15 @@ from memworld.report.tables import (
 from memworld.storage import write_bytes
 
 __all__ = ["write_report"]
+
+PANELS = {
+    "moving_pixel_l1": "moving-pixel L1",
+    "state_error": "state error",
+    "kl": "KL (nats, log axis)",
+    "ssim": "SSIM (1 is best)",
+    "l1": "whole-frame L1",
+}
+"""Metrics that have a chart, in the order shown, with the words above it."""
 
 
 def write_report(
@@ -46,7 +57,7 @@ def write_report(
     """
     if not evaluation.table.rows:
         raise MemworldError(f"cannot write {path}: the evaluation has no numbers; evaluate at least one method")
-    page = environment().get_template("template.html.jinja")
+    page = environment().get_template("evaluation.html.jinja")
     html = page.render(
         title=title,
         evaluation=evaluation,
@@ -67,12 +78,22 @@ def _views(evaluation: Evaluation) -> dict[str, Any]:
         "world": table.rows[0].world,
         "episodes": table.rows[0].n,
         "headline": headline(table),
-        "labels": [label_of(name, mode) for name, mode in table.methods],
         "kinds": KINDS,
         "looks": looks(table),
-        "curves": curves(table),
+        "curves": _curves(table),
         "tables": metric_tables(table, horizons),
         "state_tables": state_tables(table, horizons),
         "difference": difference_table(table, horizons),
         "support": support_table(table, horizons),
     }
+
+
+def _curves(table: Table) -> ChartGroup:
+    """A chart of each metric of `PANELS` that the table has: value over horizon, with interval bands."""
+    charts = [
+        metric_chart(table, metric, title, title, log_y=metric == "kl")
+        for metric, title in PANELS.items()
+        if metric in table.metrics
+    ]
+    labels = (label_of(name, mode) for name, mode in table.methods)
+    return chart_group(labels, charts, looks(table), table.rows[0].world)

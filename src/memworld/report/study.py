@@ -12,9 +12,10 @@ from memworld.evaluate.experiments import claims
 from memworld.evaluate.experiments.claims import Verdicts
 from memworld.evaluate.experiments.result import ExperimentResult, Number, ResultTable, Row
 from memworld.evaluate.results import KINDS
-from memworld.report.charts import ChartGroup, chart_groups, chart_png, heatmap_svg, short
+from memworld.report.chart_pngs import chart_png
+from memworld.report.charts import ChartGroup, ChartView, chart_groups, heatmap_view
 from memworld.report.environment import environment
-from memworld.report.pictures import Look, looks_of
+from memworld.report.looks import Look, looks_of
 from memworld.report.result_tables import TableView, curves_over_worlds, table_view
 from memworld.report.verdicts import bar, claims_markdown, decided_by, evidence, write_claims
 from memworld.storage import make_folder, write_bytes
@@ -43,15 +44,6 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class _HeatmapView:
-    """A heatmap; `names` are its full labels where the picture shortens some."""
-
-    title: str
-    svg: str
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class _Part:
     """One experiment in one world; without results where it is missing, and `gaps` say why."""
 
@@ -62,7 +54,7 @@ class _Part:
     result: ExperimentResult | None = None
     tables: tuple[TableView, ...] = ()
     chart_groups: tuple[ChartGroup, ...] = ()
-    heatmaps: tuple[_HeatmapView, ...] = ()
+    heatmaps: tuple[ChartView, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -218,11 +210,8 @@ def _section(
 
 def _part(id: str, result: ExperimentResult, command: str, gaps: tuple[str, ...], looks: Mapping[str, Look]) -> _Part:
     """One experiment in one world, drawn."""
-    heatmaps = tuple(
-        _HeatmapView(h.title, heatmap_svg(h, f"{id}-map-{i}"), h.labels if any(short(n) != n for n in h.labels) else ())
-        for i, h in enumerate(result.heatmaps)
-    )
-    groups = chart_groups(result.charts, looks, f"{id}-chart")
+    heatmaps = tuple(heatmap_view(heatmap, result.world) for heatmap in result.heatmaps)
+    groups = chart_groups(result.charts, looks, result.world)
     return _Part(id, result.world, command, gaps, result, tuple(map(table_view, result.tables)), groups, heatmaps)
 
 

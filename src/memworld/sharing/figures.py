@@ -5,8 +5,8 @@ import numpy as np
 from memworld.encoders import Encoder
 from memworld.evaluate.experiments.result import Chart, Curve
 from memworld.memory import Memory
-from memworld.report.charts import chart_png
-from memworld.report.pictures import looks_of
+from memworld.report.chart_pngs import chart_png
+from memworld.report.looks import looks_of
 from memworld.sharing.facts import Coverage
 
 FRAMES = 8

@@ -1,12 +1,11 @@
 """A real browser before a real server of small real memories."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from memworld.encoders.training import TrainingConfig, train_vae
 from memworld.encoders.vae import VAEConfig
@@ -17,24 +16,8 @@ from memworld.worlds import open_world
 from tests.play.browser.serving import Served
 from tests.play.browser.tab import Tab
 
-CHROMIUM = Path("/usr/bin/chromium")
-INSTALL = "no browser: apt-get install --no-install-recommends chromium"
-
 Open = Callable[..., Tab]
 Serve = Callable[..., Served]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium. A module's own, as it keeps an event loop running."""
-    if not CHROMIUM.exists():
-        if os.environ.get("MEMWORLD_BROWSER") == "required":
-            pytest.fail(INSTALL)
-        pytest.skip(INSTALL)
-    with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="session")
@@ -71,14 +54,6 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     yield started
     for server in servers:
         server.kill()
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Where screenshots go: what MEMWORLD_SCREENSHOTS names, to look at them, or else this test's own folder."""
-    folder = Path(os.environ.get("MEMWORLD_SCREENSHOTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import ConsoleMessage, Locator, Page
+from playwright.sync_api import Locator, Page
+
+from tests.browsers import complaints_of
 
 PATIENCE = 60.0
 """Seconds after which something is taken to never happen; computers that run tests are busy."""
@@ -22,13 +24,7 @@ class Tab:
     def __init__(self, page: Page, pictures: Path) -> None:
         """Listen to what goes wrong in it; screenshots go to the folder `pictures`."""
         self.page, self._pictures = page, pictures
-        self.complaints: list[str] = []
-        page.on("console", self._heard)
-        page.on("pageerror", lambda error: self.complaints.append(f"thrown: {error}"))
-
-    def _heard(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(f"{message.type}: {message.text}")
+        self.complaints = complaints_of(page)
 
     def open(self, address: str, live: bool = True) -> "Tab":
         """Go there, and unless it is to browse, wait for the dream to begin."""

@@ -1,46 +1,34 @@
 """For everybody: no barriers that axe-core finds, the keyboard alone, small screens, and little motion."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
+from tests.browsers import no_barriers
 from tests.play.browser.conftest import Open
-from tests.play.browser.tab import Tab
 
 FROM = "#tab=play&start=1.30"
-
-
-def no_barriers(here: Tab) -> None:
-    """No serious or critical violation on what is shown."""
-    found = Axe().run(here.page).response["violations"]
-    grave = [
-        (violation["id"], [node["html"][:120] + " " + node["failureSummary"][:300] for node in violation["nodes"]])
-        for violation in found
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert not grave, grave
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_barriers_anywhere_in_either_theme(tab: Open, theme: str) -> None:
     here = tab(FROM, color_scheme=theme)
-    no_barriers(here)
+    no_barriers(here.page)
     here.page.get_by_label("Compare two settings").check()
     here.until("memworld.state().panels.length === 2")
     here.steps(3, "ArrowRight")
-    no_barriers(here)
+    no_barriers(here.page)
     here.shot(f"access-play-{theme}")
     here.page.locator("#sources button").first.click()
     dialog = here.moment()
     dialog.get_by_role("button", name="Search from here").click()
     dialog.locator("#moment-found button").first.wait_for(state="visible")
-    no_barriers(here)
+    no_barriers(here.page)
     here.shot(f"access-moment-{theme}", whole=False)
     here.page.keyboard.press("Escape")
     here.page.get_by_role("tab", name="Browse").click()
     here.page.locator("#episodes-body tr").first.wait_for()
     here.page.get_by_role("button", name="Where have I seen this?").click()
     here.says("moments found")
-    no_barriers(here)
+    no_barriers(here.page)
     here.shot(f"access-browse-{theme}")
 
 
@@ -117,7 +105,7 @@ def test_a_phone_shows_all_of_it(tab: Open, where: str) -> None:
         assert box["y"] + box["height"] < 844
         here.page.get_by_role("button", name="LEFT", exact=True).tap()
         here.until("memworld.state().step >= 1")
-        no_barriers(here)
+        no_barriers(here.page)
 
 
 def test_little_motion_where_that_is_wished(tab: Open) -> None:

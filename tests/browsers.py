@@ -1,0 +1,33 @@
+"""What tests in a real browser share: where it is, what it complains of, and barriers that axe-core finds."""
+
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import ConsoleMessage, Page
+
+CHROMIUM = Path("/usr/bin/chromium")
+INSTALL = "no browser: apt-get install --no-install-recommends chromium"
+
+
+def complaints_of(page: Page) -> list[str]:
+    """What the browser's console will have complained of, and what scripts will have thrown; it grows as it happens."""
+    complaints: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(f"{message.type}: {message.text}")
+
+    page.on("console", heard)
+    page.on("pageerror", lambda error: complaints.append(f"thrown: {error}"))
+    return complaints
+
+
+def no_barriers(page: Page) -> None:
+    """No serious or critical violation on what is shown."""
+    found = Axe().run(page).response["violations"]
+    grave = [
+        (violation["id"], [node["html"][:120] + " " + node["failureSummary"][:300] for node in violation["nodes"]])
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    ]
+    assert not grave, grave
