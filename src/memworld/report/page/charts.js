@@ -1,6 +1,6 @@
 /**
- * Charts that are read out: by pointing at them, by touch, and by the arrow keys. The drawing and its numbers are on the
- * page already; this finds what is pointed at, marks it, says it, and hides the lines whose names are pressed.
+ * Charts that are read out: by pointing at them, by touch, and by the arrow keys. The drawing and its numbers are on
+ * the page already; this finds what is pointed at, marks it, says it, and hides the lines whose names are pressed.
  */
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -157,10 +157,12 @@ function readable(figure, hidden, tell) {
       return make("div", { className: line.chosen ? "chosen" : "" }, key, make("span", {}, line.name), value);
     }));
     readout.hidden = false;
-    // Beside the place, where there is more room.
-    const x = (dots[0]?.x ?? Number(/^M([\d.]+)/.exec(path)[1])) / width;
-    readout.style.left = x < 0.5 ? `calc(${100 * x}% + 14px)` : "auto";
-    readout.style.right = x < 0.5 ? "auto" : `calc(${100 * (1 - x)}% + 14px)`;
+    // Beside the place, on its wider side, and within the window.
+    const x = ((dots[0]?.x ?? Number(/^M([\d.]+)/.exec(path)[1])) / width) * plot.clientWidth;
+    const { left } = plot.getBoundingClientRect();
+    const beside = x < plot.clientWidth / 2 ? x + 14 : x - 14 - readout.offsetWidth;
+    const last = document.documentElement.clientWidth - readout.offsetWidth - left;
+    readout.style.left = `${Math.max(-left, Math.min(last, beside))}px`;
     if (aloud) tell([title, ...read.map((line) => `${line.name} ${line.value}${line.interval ?? ""}`)].join("; "));
   }
   function hide() {

@@ -91,7 +91,7 @@ function enlarging() {
   let strip = [];
   let [column, row] = [0, 0];
 
-  /** Rows end alike (the truth alone has the frame that all begin with), so that columns count from there: 0, -1, ... */
+  /** Rows end alike, as the truth alone has the frame that all begin with: so columns count from there, 0, -1, ... */
   function move(across, down) {
     row = Math.min(strip.length - 1, Math.max(0, row + down));
     const last = strip[row].length - 1;
