@@ -29,20 +29,23 @@ _MOST = 20
 _DYNAMICS = DynamicsConfig("replay_kl", k=3, conditioning="none")
 
 _PATIENCE = 60.0
-"""Seconds that a reader waits for the first episode."""
+"""Seconds that a reader waits for the first episode, and the writer for the readers."""
 
 
 # The writer
 
 
-def write(tell: Tell, path: str, seconds: float, seed: int, appends_only: bool) -> None:
-    """Change a memory for some time, and tell the ids that it holds after each change."""
+def write(tell: Tell, path: str, seconds: float, seed: int, appends_only: bool, readers: Sequence[int]) -> None:
+    """Change a memory for some time, once the readers of those seeds are there, and tell the ids after each change."""
     rng = random.Random(seed)
     with MemoryStream(path, empty(), ENCODER, episodes=1) as stream:
         tell([])
         stream.append(lived("r0"))
     ids, number = ["r0"], 1
     tell(ids)
+    patience = time.monotonic() + _PATIENCE
+    while not all(_ready(path, reader).exists() for reader in readers) and time.monotonic() < patience:
+        time.sleep(0.01)  # a busy machine may take long over a reader's start, and it is to see more than the end
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         with MemoryStream.open(path, episodes=1) as stream:
@@ -68,6 +71,11 @@ def write(tell: Tell, path: str, seconds: float, seed: int, appends_only: bool) 
 
 
 # The readers
+
+
+def _ready(path: str, reader: int) -> Path:
+    """The file by which the reader of a seed says that it has seen the first episode."""
+    return Path(f"{path}-reader-{reader}")
 
 
 @dataclass
@@ -164,6 +172,8 @@ def read(tell: Tell, path: str, seconds: float, seed: int) -> dict[str, object]:
     while not world.memory.ids and time.monotonic() < patience:
         time.sleep(0.01)
         world.refresh()
+    witness.look(world.memory, present=True)
+    _ready(path, seed).touch()
     until = time.monotonic() + seconds
     while time.monotonic() < until and len(counts.wrong) < 10:
         what = rng.random()
@@ -241,8 +251,9 @@ def out_of_order(written: Sequence[Sequence[str]], seen: Sequence[Sequence[str]]
 def watch(forks: Forks, path: Path, seconds: float, seed: int, *, appends_only: bool, readers: int = 2) -> Watched:
     """Let processes read a memory while another writes to it, and see that each saw only what was written, in order."""
     where = {"path": str(path), "seconds": seconds}
-    jobs = [Job(f"{__name__}:write", {**where, "seed": seed, "appends_only": appends_only})]
-    jobs += [Job(f"{__name__}:read", {**where, "seed": seed + number}) for number in range(1, 1 + readers)]
+    seeds = range(seed + 1, seed + 1 + readers)
+    writing = {**where, "seed": seed, "appends_only": appends_only, "readers": list(seeds)}
+    jobs = [Job(f"{__name__}:write", writing), *(Job(f"{__name__}:read", {**where, "seed": each}) for each in seeds)]
     writer, *others = forks.run_together(jobs)
     problems = [str(replace(ended, told=[])) for ended in (writer, *others) if ended.crashed or ended.refused]
     counts = [Counts(**ended.result) for ended in others if ended.result is not None]
