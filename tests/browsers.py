@@ -1,5 +1,6 @@
 """What tests in a real browser share: where it is, what it complains of, and barriers that axe-core finds."""
 
+import time
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
@@ -23,7 +24,11 @@ def complaints_of(page: Page) -> list[str]:
 
 
 def no_barriers(page: Page) -> None:
-    """No serious or critical violation on what is shown."""
+    """No serious or critical violation on what is shown, once colours have stopped changing."""
+    patience = time.monotonic() + 5
+    while page.evaluate("document.getAnimations().some(one => one.playState === 'running')"):
+        assert time.monotonic() < patience, "something moves on and on"
+        time.sleep(0.05)
     found = Axe().run(page).response["violations"]
     grave = [
         (violation["id"], [node["html"][:120] + " " + node["failureSummary"][:300] for node in violation["nodes"]])
