@@ -13,10 +13,11 @@ from PIL import Image
 from memworld.formats import NpzWriter, open_npz
 from memworld.memory import Memory
 from memworld.play import seen
+from memworld.play.dataset_source import DatasetSource
 from memworld.play.library import Library
+from memworld.play.memory_source import MemorySource
 from memworld.play.pngs import read_png, write_png
 from memworld.play.seen import PixelIndex
-from memworld.play.sources import DatasetSource, MemorySource
 from memworld.store import open_memory, save_memory
 from tests.helpers import make_dataset, moving_square_dataset, one_clear_error, unless_refused, untrained_vae
 

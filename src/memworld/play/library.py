@@ -7,7 +7,9 @@ from typing import Any
 
 from memworld.errors import MemworldError
 from memworld.inspection import is_memory
-from memworld.play.sources import DatasetSource, MemorySource, Source
+from memworld.play.dataset_source import DatasetSource
+from memworld.play.memory_source import MemorySource
+from memworld.play.sources import Source
 
 
 class Library:

@@ -4,26 +4,16 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from memworld.actions import column_names
-from memworld.datasets import DatasetInfo, EpisodeDataset, EpisodeEntry
+from memworld.datasets import DatasetInfo, EpisodeEntry
 from memworld.errors import MemworldError
-from memworld.formats import open_dataset
-from memworld.play.keys import default_keys
 from memworld.play.panels import Neighbour
 from memworld.play.pngs import read_png
-from memworld.play.real import world_of
-from memworld.play.seen import PixelIndex, Recall
 from memworld.play.stage import Stage
-from memworld.world_model import WorldModel
-
-_LOADED = 4
-"""Episodes of a data set that are kept in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,178 +158,3 @@ class Source(ABC):
             "steps": sum(entry.steps for entry in entries),
             "frame": list(info.observation_shape),
         }
-
-
-class MemorySource(Source):
-    """A memory, which can be dreamt in."""
-
-    kind = "memory"
-
-    def __init__(self, name: str, title: str, path: Path) -> None:
-        """Nothing is opened yet."""
-        super().__init__(name, title)
-        self._path = path
-
-    @cached_property
-    def _world(self) -> WorldModel:
-        return WorldModel.open(self._path)
-
-    @property
-    def world(self) -> WorldModel:
-        """The memory as it was when it was first asked for.
-
-        Raises:
-            MemworldError: it is missing or damaged.
-        """
-        with self._lock:
-            return self._world
-
-    @cached_property
-    def _stage(self) -> Stage:
-        return Stage(self.world)
-
-    @cached_property
-    def _recall(self) -> Recall:
-        return Recall(self.stage())
-
-    def stage(self) -> Stage:
-        """What dreams in it share."""
-        with self._lock:
-            return self._stage
-
-    @property
-    def info(self) -> DatasetInfo:
-        """What its episodes share."""
-        return self.world.memory.info
-
-    @property
-    def entries(self) -> Sequence[EpisodeEntry]:
-        """Its episodes."""
-        return self.world.memory.entries
-
-    def curves(self, index: int) -> Curves:
-        """One episode."""
-        self.entry(index)
-        episode = self.world.memory.episodes[index]
-        return Curves(episode.actions, episode.rewards, bool(episode.terminations[-1]))
-
-    def frames(self, index: int, steps: Sequence[int]) -> np.ndarray:
-        """Frames of an episode; decoded ones where none are kept."""
-        stage = self.stage()
-        return stage.frames([stage.row(index, step) for step in steps])
-
-    def like(self, frame: np.ndarray, count: int) -> list[Neighbour]:
-        """The recorded moments most like a frame, as Replay-KL compares them."""
-        with self._searching:
-            return self._recall.like(frame, count)
-
-    def like_recorded(self, index: int, step: int, count: int) -> list[Neighbour]:
-        """The recorded moments most like one of them, which need not be encoded again."""
-        row = self.stage().row(index, step)
-        with self._searching:
-            return self._recall.like_row(row, count)
-
-    def about(self) -> dict[str, Any]:
-        """What it is, and how it is played, in plain JSON values."""
-        told, memory = self._described(), self.world.memory
-        playable = {"playable": False, "keys": None, "settings": None, "map": False, "real": False}
-        try:
-            stage = self.stage()
-        except MemworldError as error:  # it is empty
-            return {**told, **playable, "why_not": str(error), "why_not_real": None}
-        try:
-            world_of(memory)
-            why_not_real = None
-        except MemworldError as error:
-            why_not_real = str(error)
-        taken = np.concatenate([episode.actions for episode in memory.episodes])
-        return {
-            **told,
-            "playable": True,
-            "why_not": None,
-            "keys": default_keys(self.info, taken),
-            "settings": stage.choices.to_json(),
-            "map": True,
-            "real": why_not_real is None,
-            "why_not_real": why_not_real,
-        }
-
-
-class DatasetSource(Source):
-    """Recorded episodes in any format that memworld reads."""
-
-    kind = "dataset"
-
-    def __init__(self, name: str, title: str, path: Path) -> None:
-        """Nothing is opened yet."""
-        super().__init__(name, title)
-        self._path = path
-        self._loaded: dict[int, tuple[Curves, np.ndarray]] = {}
-        self._curves: dict[int, Curves] = {}
-
-    @cached_property
-    def _dataset(self) -> EpisodeDataset:
-        return open_dataset(self._path)
-
-    @cached_property
-    def _pixels(self) -> PixelIndex:
-        return PixelIndex(self.dataset)
-
-    @property
-    def dataset(self) -> EpisodeDataset:
-        """The data set.
-
-        Raises:
-            MemworldError: it is missing or damaged.
-        """
-        with self._lock:
-            return self._dataset
-
-    @property
-    def info(self) -> DatasetInfo:
-        """What its episodes share."""
-        return self.dataset.info
-
-    @property
-    def entries(self) -> Sequence[EpisodeEntry]:
-        """Its episodes."""
-        return self.dataset.entries
-
-    def curves(self, index: int) -> Curves:
-        """One episode."""
-        return self.known(index) or self._episode(index)[0]
-
-    def known(self, index: int) -> Curves | None:
-        """One episode, if it was read already."""
-        return self._curves.get(index)
-
-    def frames(self, index: int, steps: Sequence[int]) -> np.ndarray:
-        """Frames of an episode."""
-        found: np.ndarray = self._episode(index)[1][np.asarray(steps, np.int64)]
-        return found
-
-    def like(self, frame: np.ndarray, count: int) -> list[Neighbour]:
-        """The recorded moments most like a frame, by their pixels, seen from afar."""
-        with self._searching:
-            return self._pixels.like(frame, count)
-
-    def about(self) -> dict[str, Any]:
-        """What it is, in plain JSON values."""
-        why = "these are recorded episodes: memworld remember makes a memory of them, which can be played"
-        playable = {"playable": False, "keys": None, "settings": None, "map": False, "real": False}
-        return {**self._described(), **playable, "why_not": why, "why_not_real": None}
-
-    def _episode(self, index: int) -> tuple[Curves, np.ndarray]:
-        """One episode and its frames, read unless it was lately."""
-        self.entry(index)
-        with self._lock:
-            found = self._loaded.pop(index, None)
-            if found is None:
-                episode = self.dataset[index]
-                curves = Curves(episode.actions, episode.rewards, bool(episode.terminations[-1]))
-                found = curves, episode.observations
-                self._curves[index] = curves
-            self._loaded[index] = found
-            while len(self._loaded) > _LOADED:
-                del self._loaded[next(iter(self._loaded))]
-            return found
