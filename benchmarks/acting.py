@@ -11,8 +11,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from remembering import remembered
 
-from memworld import TrainingConfig, VAEConfig, WorldModel, open_world, record, remember, train_vae
+from memworld import WorldModel, open_world
 from memworld.baselines.model import TrainedBaseline
 from memworld.baselines.training import train_baseline
 from memworld.control import PlayConfig, control, read_returns
@@ -34,22 +35,9 @@ PLANET = "rssm_latents"
 
 def prepare(world: str, steps: int, folder: Path) -> None:
     """Everything that the ways to act need."""
-    episodes = record(
-        open_world(world),
-        "demonstrator",
-        folder / "episodes",
-        episodes=DEMONSTRATIONS + VALIDATION,
-        max_steps=steps,
-        skills=SKILLS,
-        on_existing="resume",
-        progress=True,
+    training, validation, encoder = remembered(
+        world, folder, SKILLS, DEMONSTRATIONS, VALIDATION, max_steps=steps, latents=LATENTS, training_steps=STEPS
     )
-    training, validation = episodes.split(VALIDATION, 0)
-    config = TrainingConfig(steps=STEPS, seed=0)
-    encoder = train_vae(
-        training, validation, folder / "encoder", VAEConfig(LATENTS), config, on_existing="resume", progress=True
-    ).encoder
-    remember(training, encoder, folder / "memory", on_existing="resume", progress=True)
     train_baseline(PLANET, training, validation, encoder, folder / PLANET, on_existing="resume", progress=True)
 
 

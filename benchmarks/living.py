@@ -11,8 +11,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from remembering import remembered
 
-from memworld import TrainingConfig, VAEConfig, WorldModel, open_world, record, remember, train_vae
+from memworld import WorldModel, open_world
 from memworld.control import PlayConfig, control, live, read_returns
 from memworld.evaluate.results import interval
 from memworld.plan import DYNAMICS, PlanConfig, planning_policy
@@ -29,22 +30,7 @@ PLAN = PlanConfig(explore=0.2)
 
 def begin(world: str, steps: int, folder: Path) -> None:
     """A memory of random play: held random actions, as far as the world's own policy goes."""
-    episodes = record(
-        open_world(world),
-        "demonstrator",
-        folder / "episodes",
-        episodes=RANDOM + VALIDATION,
-        max_steps=steps,
-        skills=(0.0,),
-        on_existing="resume",
-        progress=True,
-    )
-    training, validation = episodes.split(VALIDATION, 0)
-    config = TrainingConfig(steps=STEPS, seed=0)
-    encoder = train_vae(
-        training, validation, folder / "encoder", VAEConfig(LATENTS), config, on_existing="resume", progress=True
-    ).encoder
-    remember(training, encoder, folder / "memory", on_existing="resume", progress=True)
+    remembered(world, folder, (0.0,), RANDOM, VALIDATION, max_steps=steps, latents=LATENTS, training_steps=STEPS)
 
 
 def knowing(folder: Path, lived: int) -> WorldModel:
