@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from playwright.sync_api import Route
 
 from memworld import open_dataset
 from memworld.memory import Memory
@@ -44,6 +45,32 @@ def test_episodes_are_listed_sorted_and_looked_at(tab: Open, pong: Path) -> None
     here.page.get_by_role("button", name="Play the recording").click()
     here.until("parseInt(document.querySelector('#at-step').textContent) > 3")
     here.page.get_by_role("button", name="Stop").click()
+
+
+def test_who_goes_along_the_episodes_by_the_keyboard_stays_there(tab: Open, pong: Path) -> None:
+    ids = open_dataset(pong / "episodes").ids
+    here = tab("#tab=browse&source=episodes", live=False)
+    here.until(f"document.querySelector('#episode-title').textContent === 'Episode {ids[0]}'")
+    here.page.get_by_role("button", name=ids[2]).focus()
+    here.page.keyboard.press("Enter")
+    here.until(f"document.querySelector('#episode-title').textContent === 'Episode {ids[2]}'")
+    assert here.ask("document.activeElement.textContent") == ids[2]
+
+
+def test_the_last_episode_that_was_asked_for_is_shown(tab: Open, pong: Path) -> None:
+    ids = open_dataset(pong / "episodes").ids
+    here = tab("#tab=browse&source=episodes", live=False)
+    here.page.locator("#episodes-body tr").nth(4).wait_for()
+    held: list[Route] = []
+    here.page.route("**/episodes/3", lambda route: held.append(route))
+    here.page.get_by_role("button", name=ids[3]).click()
+    here.page.get_by_role("button", name=ids[1]).click()
+    here.until(f"document.querySelector('#episode-title').textContent === 'Episode {ids[1]}'")
+    with here.page.expect_response("**/episodes/3") as late:
+        held[0].continue_()
+    late.value.finished()
+    here.page.wait_for_timeout(300)
+    assert here.page.locator("#episode-title").inner_text() == f"Episode {ids[1]}"
 
 
 def test_a_frame_is_found_again(tab: Open, pong: Path) -> None:

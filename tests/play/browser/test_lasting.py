@@ -124,3 +124,32 @@ def test_a_token_opens_the_page_and_does_not_stay_in_sight(tab: Open, serve: Ser
     here.page.reload()
     here.until("window.memworld && memworld.state().live")
     here.steps(1)
+
+
+def test_what_is_opened_while_the_connection_is_lost_begins_where_it_was_asked_to(
+    tab: Open, serve: Serve, pong: Path
+) -> None:
+    server = serve("play", pong / "memory")
+    here = tab(FROM, server=server, allowed=BROKEN)
+    here.steps(2, "ArrowRight")
+    here.page.get_by_role("button", name="Start from…").click()
+    dialog = here.moment()
+    server.kill()
+    here.until("!memworld.state().live")
+    here.page.locator("#moment-step").fill("50")
+    dialog.get_by_role("button", name="Start here").click()
+    server.start()
+    here.until("memworld.state().live")
+    began = here.state["began"]
+    assert (began["episode"], began["step"]) == (1, 50)
+
+
+def test_a_recording_whose_length_cannot_be_told_is_listed(tab: Open, serve: Serve, pong: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "play").mkdir(parents=True)
+    name = "20200101-000000-abcdef.mp4"
+    (tmp_path / "runs" / "play" / name).write_bytes(b"no video")
+    here = tab(FROM, server=serve("play", pong / "memory"))
+    listed = here.page.locator("#recordings li")
+    listed.wait_for()
+    assert listed.inner_text().split("\n") == [name, "mp4 · 8 B"]
+    assert here.page.locator("#alert").is_hidden()

@@ -27,6 +27,7 @@ export class Browser extends EventTarget {
   /** @type {number | undefined} */
   #running;
   #searched = "";
+  #asked = 0;
 
   /**
    * @param {Source[]} sources
@@ -108,10 +109,11 @@ export class Browser extends EventTarget {
     const source = this.source;
     if (!source) return;
     this.#run(false);
+    const asked = ++this.#asked;
     const index = Math.min(source.episodes - 1, Math.max(0, moment.episode));
     if (index < 0) return this.#empty();
     const episode = await api.episode(source.name, index);
-    if (this.source !== source) return;
+    if (this.source !== source || this.#asked !== asked) return; // something else was asked for since
     this.#episode = episode;
     this.at = { episode: index, step: 0, id: episode.id };
     this.table.mark(index, episode);

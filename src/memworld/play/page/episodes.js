@@ -113,7 +113,10 @@ export class EpisodeTable {
       const [x, y] = [column.of(a), column.of(b)];
       return sign * (x < y ? -1 : x > y ? 1 : 0) || a.index - b.index;
     });
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement?.closest("#episodes-body tr"));
     this.body.replaceChildren(...sorted.slice(0, this.#shown).map((entry) => this.#row(entry)));
+    // Whoever goes along the rows by the keyboard stays where they were.
+    if (focused) this.body.querySelector(`tr[data-index="${focused.dataset.index}"] button`)?.focus();
     byId("episodes-more").hidden = sorted.length <= this.#shown;
   }
 

@@ -77,7 +77,7 @@ export class Player extends EventTarget {
    */
   async open(source, dreams, start, real) {
     this.pause();
-    Object.assign(this, { source, dreams, start, real, latest: null, traces: [], live: false });
+    Object.assign(this, { source, dreams, start, real, began: null, latest: null, traces: [], live: false });
     if (this.channel.connected) await this.#open(start);
     else this.channel.connect();
   }

@@ -45,7 +45,8 @@ const list = shown(async () => {
       const video = kind === "mp4";
       const named = video ? el("a", { href: api.recording(name), download: name }, name) : el("span", {}, name);
       named.title = name;
-      const what = `${video ? "mp4" : "episodes"} · ${counted(steps, "step")} · ${size(bytes)}`;
+      const long = steps == null ? [] : [counted(steps, "step")];
+      const what = [video ? "mp4" : "episodes", ...long, size(bytes)].join(" · ");
       return el("li", {}, named, el("span", { class: "note" }, what));
     }),
   );

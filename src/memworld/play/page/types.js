@@ -65,7 +65,8 @@
  * @property {[number, number] | null} place
  * @property {Neighbour[]} neighbours
  * @typedef {{points: [number, number][], rows: [number, number][], explained: [number, number]}} MemoryMap
- * @typedef {{name: string, steps: number, bytes: number, kind: "mp4" | "episodes"}} Recording
+ * @typedef {{name: string, steps: number | null, bytes: number, kind: "mp4" | "episodes"}} Recording
+ *   `steps` is null where nothing can tell, as of a video where PyAV is missing.
  */
 
 export {};
