@@ -156,6 +156,17 @@ def test_other_pictures_are_no_pngs(kind: str) -> None:
         read_png(into.getvalue(), (8, 8, 3))
 
 
+def test_a_palette_that_is_missing() -> None:
+    picture = Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4)).quantize(4)
+    picture.save(into := io.BytesIO(), "PNG", transparency=3)
+    whole = into.getvalue()
+    at = whole.index(b"PLTE")
+    assert read_png(whole, (4, 4, 3)).shape == (4, 4, 3)
+    size = int.from_bytes(whole[at - 4 : at], "big")
+    with one_clear_error("no PNG"):
+        read_png(whole[: at - 4] + whole[at + 4 + size + 4 :], (4, 4, 3))
+
+
 SOUND = png(6, 4, bytes(4 * 7))
 
 

@@ -131,6 +131,27 @@ def test_a_simulator_that_fails_is_left(stage: Stage, monkeypatch: pytest.Monkey
     session.close()
 
 
+def test_a_simulator_that_fails_is_left_though_nothing_can_be_written(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    session = PlaySession(stage, [SETTINGS], {"episode": 0, "step": 0}, True, Recordings(tmp_path / "play"))
+    session.record(True, ["episodes"])
+    session.step(1)
+    assert session.real is not None
+    none: dict[str, int] = {}
+    monkeypatch.setattr(session.real._env, "step", lambda action: none["gone"])
+    (tmp_path / "play").write_bytes(b"in the way")
+    for _ in range(2):
+        with one_clear_error("is a file"):
+            session.step(1)
+    assert [panel.kind for panel in session.panels()] == ["dream"]
+    (tmp_path / "play").unlink()
+    session.step(1)
+    assert [len(open_npz(tmp_path / "play" / name)[0]) for name in session.saved] == [1, 1]
+    assert not session.recording
+    session.close()
+
+
 def changed(stage: Stage, **entry: object) -> Stage:
     """The same memory, with something else said of its episodes."""
     stored = stage.memory

@@ -86,6 +86,19 @@ def test_only_recordings_are_listed(tmp_path: Path) -> None:
             there.video(name)
 
 
+def test_what_goes_while_it_is_listed_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [tmp_path / f"2020010{day}-000000-abcdef.mp4" for day in (1, 2)]
+    for path in there:
+        path.write_bytes(b"no video")
+
+    def counted(path: Path) -> None:
+        if path == there[0]:
+            path.unlink()
+
+    monkeypatch.setattr(recorder, "_steps", counted)
+    assert [told["name"] for told in Recordings(tmp_path).listed()] == [there[1].name]
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "play").write_bytes(b"a file")
     recording = Recorder(tmp_path / "play", INFO, ["episodes"])

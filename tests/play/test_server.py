@@ -1,18 +1,29 @@
 """The addresses and the socket, asked over a real connection."""
 
+import contextlib
 import io
+import json
+import os
+import shutil
+import socket
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 
 from memworld import __version__
 from memworld.formats import open_npz
+from memworld.memory import Memory
+from memworld.play import server as serving
 from memworld.play.pngs import write_png
 from memworld.play.server import PAGE, SESSIONS
 from memworld.world_model import WorldModel
-from tests.play.asking import Asked, asked
+from tests.helpers import moving_square_dataset, untrained_vae
+from tests.play.asking import LIMIT, Asked, asked
 
 
 def test_it_says_what_it_serves(server: Asked) -> None:
@@ -202,3 +213,57 @@ def test_a_page_that_leaves_while_it_records_loses_nothing(memory: Path, tmp_pat
             deadline -= 1
             assert deadline
     assert len(list((tmp_path / "play").iterdir())) == 1
+
+
+def test_a_folder_whose_name_is_no_text(data: Path, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        shutil.copytree(data, odd)
+    except OSError as error:  # as on file systems of which all names are text
+        pytest.skip(f"no such name is possible here: {error}")
+    with asked([odd], tmp_path / "play", opens="browse") as server:
+        [source] = server.get("/api/about").told["sources"]
+        assert source["title"] == str(odd)
+        assert server.get(f"/api/sources/{source['name']}/episodes/1/frames/2").status == 200
+
+
+def test_who_never_reads_leaves_no_seat_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "SESSIONS", 1)
+    dataset = moving_square_dataset(episodes=2, steps=5, shape=(64, 64, 3))
+    memory = Memory(dataset.info, encoder := untrained_vae((64, 64, 3)))
+    memory.extend(dataset, encoder)
+    WorldModel(encoder, memory).save(tmp_path / "memory")
+    opening = {"n": 1, "do": "open", "source": "memory", "dreams": [{"strategy": "replay_l2"}] * 2, "thumbs": True}
+    with asked([tmp_path / "memory"], tmp_path / "play", idle=1.0) as server, socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect(("127.0.0.1", server.at.port))
+        hello = {"Host": "localhost", "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        hello["Sec-WebSocket-Key"] = "x3JJHMbDL1EzLkh9GBhXDw=="
+        headers = "".join(f"{name}: {value}\r\n" for name, value in hello.items())
+        line.sendall(f"GET /ws HTTP/1.1\r\n{headers}\r\n".encode())
+        assert line.recv(2000).startswith(b"HTTP/1.1 101")
+        # More pictures than the system holds for someone who does not take them.
+        for message in (opening, *[{"n": 1, "do": "step", "action": 1, "thumbs": True}] * 600):
+            frame = Frame(Opcode.TEXT, json.dumps(message).encode())
+            line.sendall(frame.serialize(mask=True))
+        late = time.monotonic() + LIMIT / 2
+        opened = False
+        while not opened:
+            assert time.monotonic() < late
+            time.sleep(0.2)
+            with contextlib.suppress(AssertionError, ConnectionClosed), server.page() as page:
+                page.open(start={"episode": 1, "step": 0})
+                opened = True
+
+
+def test_a_page_goes_nowhere_else_while_its_recording_cannot_be_written(memory: Path, tmp_path: Path) -> None:
+    with asked([memory], tmp_path / "play") as server, server.page() as page:
+        page.open()
+        page.ask("record", on=True, to=["episodes"])
+        page.ask("step", action=1)
+        server.output.write_bytes(b"in the way")
+        assert "is a file" in page.refused("open", source="memory", dreams=[{}], start={"episode": 2, "step": 0})
+        server.output.unlink()
+        assert page.ask("step", action=2)["recording"]
+        [name] = page.open()["saved"]
+        assert open_npz(server.output / name)[0].actions.tolist() == [1, 2]

@@ -3,8 +3,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Box
 
-from memworld.formats import open_npz
+from memworld.episodes import Episode
+from memworld.errors import MemworldError
+from memworld.formats import NpzWriter, open_npz
+from memworld.play import recorder
 from memworld.play.recorder import Recordings
 from memworld.play.session import PlaySession
 from memworld.play.stage import Stage
@@ -85,6 +89,22 @@ def test_what_is_no_action_is_refused(stage: Stage, action: Any) -> None:
     with one_clear_error("action|Discrete"):
         session.step(action)
     assert session.steps == 0
+
+
+def test_what_no_prediction_can_hold_is_refused() -> None:
+    stage = Stage(noise(Box(-np.inf, np.inf, (1,))))
+    settings = [{"strategy": "replay_l2"}, {"strategy": "analogues"}]
+    session, other = (PlaySession(stage, settings, {"episode": 0, "step": 0}) for _ in range(2))
+    session.step([0.5])
+    other.step([0.5])
+    with one_clear_error("numbers this large"):
+        session.step([1e38])
+    assert session.steps == 1
+    session.step([-0.5])
+    other.step([-0.5])
+    for panel, expected in zip(session.panels(), other.panels(), strict=True):
+        assert np.isfinite([panel.reward, panel.total, panel.termination, *(panel.place or ())]).all()
+        assert panel.title != "dream 1" or panel.neighbours == expected.neighbours
 
 
 @pytest.mark.parametrize(
@@ -190,6 +210,47 @@ def test_what_could_not_be_written_can_be_written_later(stage: Stage, tmp_path: 
     (tmp_path / "play").unlink()
     session.record(False)
     assert len(session.saved) == 1
+
+
+def test_what_was_written_in_part_is_written_over(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = PlaySession(stage, [{}, {}], START, recordings=Recordings(tmp_path / "play"))
+    session.record(True, ["episodes"])
+    session.step(1)
+    with monkeypatch.context() as full:
+
+        def refuse(writer: NpzWriter, episode: Episode) -> None:
+            if writer.ids:
+                raise MemworldError("the disk is full")
+            append(writer, episode)
+
+        append = NpzWriter.append
+        full.setattr(NpzWriter, "append", refuse)
+        with one_clear_error("the disk is full"):
+            session.record(False)
+    session.record(False)
+    assert [path.name for path in (tmp_path / "play").iterdir()] == session.saved
+    assert len(open_npz(tmp_path / "play" / session.saved[0])) == 2
+
+
+def test_a_recording_that_is_full_waits_until_it_can_be_written(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "_MOST_BYTES", 3 * 16 * 16)
+    session = PlaySession(stage, [{}], START, recordings=Recordings(tmp_path / "play"))
+    session.record(True, ["episodes"])
+    (tmp_path / "play").write_bytes(b"in the way")
+    session.step(1)
+    for action in (2, 3):
+        with one_clear_error("is a file"):
+            session.step(action)
+    (tmp_path / "play").unlink()
+    session.reset(START)
+    session.step(0)
+    assert not session.recording
+    [episode] = open_npz(tmp_path / "play" / session.saved[0])
+    assert episode.actions.tolist() == [1, 2]
 
 
 def test_closing_writes_what_is_being_recorded(stage: Stage, tmp_path: Path) -> None:

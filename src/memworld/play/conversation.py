@@ -70,9 +70,17 @@ class Conversation:
         stage = self._library.source(message.get("source")).stage()
         real = _switch(message, "real", False)
         session = PlaySession(stage, message.get("dreams", [{}]), message.get("start"), real, self._recordings)
-        before, self._session = self._session, session
+        before = self._session
+        if before is not None and before.recording:
+            try:
+                before.record(False)
+            except MemworldError:  # what was played stays open, so that it can be written once that is mended
+                session.close()
+                raise
+            session.saved = before.saved
         if before is not None:
             before.close()
+        self._session = session
         return session
 
     def _shown(self, number: int, session: PlaySession, message: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from memworld.contexts import recorded_history
+from memworld.errors import MemworldError
 from memworld.gaussian import Latents, seeded
 from memworld.pictures import decode, recorded
 from memworld.play.settings import CONTEXTS, DreamSettings
@@ -96,20 +97,25 @@ class LiveDream:
         """Predict what follows an action of features (1, A).
 
         Raises:
-            MemworldError: this memory cannot tell; then the dream stays where it is.
+            MemworldError: this memory cannot tell; then the dream stays where it is, but must be changed, if only to
+                the settings that it has, before it is asked again.
         """
         with self._model.lock:
             prediction, searched = self._dream.step(action, self._generator)
+        cited, place = self._cited(prediction), self._place(prediction.latents.mu)
+        reward, termination = float(prediction.reward[0]), float(prediction.termination[0])
+        if not np.isfinite([*place, reward, termination, *(moment.distance for moment in cited)]).all():
+            raise MemworldError("nothing can be predicted of numbers this large: take actions such as were recorded")
         self._history = _with(self._history, prediction.latents)
         self._ahead += 1
         support = float(prediction.support[0])
         self.shown = Shown(
             self._picture(prediction),
-            self._cited(prediction),
-            self._place(prediction.latents.mu),
+            cited,
+            place,
             None if np.isnan(support) else support,
-            float(prediction.reward[0]),
-            float(prediction.termination[0]),
+            reward,
+            termination,
             bool(searched[0]),
         )
         self.total += self.shown.reward

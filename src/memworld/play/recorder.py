@@ -1,5 +1,6 @@
 """Recording what is played: as a video, and as episodes that can be remembered or browsed in turn."""
 
+import contextlib
 import re
 import secrets
 import time
@@ -82,15 +83,22 @@ class Recorder:
         self._takes: list[_Take] = []
         self._now: list[_Take] = []
         self._shots: list[tuple[np.ndarray, ...]] = []
-        self._bytes = 0
+        self._bytes, self._ended = 0, False
+        self._stem = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
 
     @property
     def full(self) -> bool:
-        """Whether it takes no more."""
-        return self._bytes >= _MOST_BYTES
+        """Whether it takes no more; what is noted then is left out."""
+        return self._ended or self._bytes >= _MOST_BYTES
+
+    def end(self) -> None:
+        """Take no more, as when a panel has gone."""
+        self._ended = True
 
     def begin(self, panels: Sequence[Panel], sources: Sequence[Mapping[str, Any]]) -> None:
         """Note where episodes begin, one in each panel, and what is known of each."""
+        if self.full:
+            return
         self._now = [
             _Take(panel.kind, panel.title, dict(source), [panel.frame])
             for panel, source in zip(panels, sources, strict=True)
@@ -100,6 +108,8 @@ class Recorder:
 
     def add(self, action: np.ndarray, panels: Sequence[Panel]) -> None:
         """Note what an action, in the stored form, has led to."""
+        if self.full:
+            return
         for take, panel in zip(self._now, panels, strict=True):
             if take.kind == "real" and take.over:  # which stands still
                 continue
@@ -119,8 +129,7 @@ class Recorder:
         if not takes:
             return []
         make_folder(self._output)
-        stem = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
-        saved = []
+        stem, saved = self._stem, []
         if "mp4" in self._forms:
             saved.append(f"{stem}.mp4")
             write_frames(self._output / saved[-1], self._pictures(), self._fps, lossless=False)
@@ -128,7 +137,9 @@ class Recorder:
             played = [take for take in takes if take.kind == kind]
             if played:
                 saved.append(f"{stem}-{name}")
-                with NpzWriter(self._output / saved[-1], replace(self._info, state_names=())) as writer:
+                info = replace(self._info, state_names=())
+                # What an earlier try has left, as on a disk that was full, is written anew.
+                with NpzWriter(self._output / saved[-1], info, "overwrite") as writer:
                     for number, take in enumerate(played):
                         writer.append(take.episode(f"{take.title.replace(' ', '-')}-{stem[-6:]}-{number:05d}"))
         return saved
@@ -154,7 +165,12 @@ class Recordings:
             there = sorted(self.output.iterdir(), reverse=True)
         except OSError:  # nothing was recorded yet
             return []
-        return [told for path in there if _NAME.fullmatch(path.name) and (told := _told(path)) is not None]
+        listed = []
+        for path in there:
+            with contextlib.suppress(FileNotFoundError):  # another session writes into it, or somebody deletes it
+                if _NAME.fullmatch(path.name) and (told := _told(path)) is not None:
+                    listed.append(told)
+        return listed
 
     def video(self, name: str) -> Path:
         """The video of that name.

@@ -1,6 +1,7 @@
 """The addresses and the socket, and the program that serves them."""
 
 import asyncio
+import contextlib
 import functools
 import json
 import logging
@@ -46,6 +47,13 @@ _PNG_BYTES = 4 << 20
 _JSON_BYTES = 1 << 10
 
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
+
+
+class _Json(JSONResponse):
+    """JSON in plain ASCII: names of files may hold bytes that are no characters, which UTF-8 cannot hold."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
 class PlayServer:
@@ -166,10 +174,12 @@ class PlayServer:
                 if message["type"] == "websocket.disconnect":
                     return
                 said = functools.partial(conversation.answer, message.get("text"))
-                await socket.send_bytes(await worker.do(said))
-            await socket.close(1000)
+                answer = await worker.do(said)
+                await asyncio.wait_for(socket.send_bytes(answer), self._idle)
+            await asyncio.wait_for(socket.close(1000), self._idle)
         except TimeoutError:
-            await socket.close(1000, "nothing was said for a long time")
+            with contextlib.suppress(TimeoutError):  # whoever reads nothing is not told that either
+                await asyncio.wait_for(socket.close(1000, "nothing was said for a long time"), self._idle)
         except (WebSocketDisconnect, RuntimeError):
             # Whoever has gone cannot be answered.
             if socket.application_state is WebSocketState.CONNECTED and socket.client_state is WebSocketState.CONNECTED:
@@ -180,7 +190,7 @@ def _plain(answer: Callable[[Request], Any]) -> Callable[[Request], Awaitable[Re
     """An address that answers in JSON, made in a thread."""
 
     async def respond(request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(answer, request))
+        return _Json(await run_in_threadpool(answer, request))
 
     return respond
 

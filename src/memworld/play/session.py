@@ -1,5 +1,6 @@
 """What one page drives: one or two dreams, and the real world beside them, under the same keys."""
 
+import copy
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,6 +33,9 @@ class PlaySession:
         why_not_real: why it is not, if it was asked for.
         saved: names of the recordings that the last thing done has written.
     """
+
+    dreams: list[LiveDream]
+    steps: int
 
     def __init__(
         self,
@@ -90,7 +94,7 @@ class PlaySession:
         self._begin(self._row(start), self.settings)
         if self.real is not None:
             self._place_real()
-        if self._recorder is not None:  # unless it has ended with the real world
+        if self._recorder is not None:
             self._recorder.begin(self.panels(), self._sources())
 
     def step(self, action: Any) -> None:
@@ -104,8 +108,15 @@ class PlaySession:
         """
         stored = self._stored(action)
         features = torch.from_numpy(action_features(stored[None], self.stage.memory.info.action_space))
-        for dream in self.dreams:
-            dream.step(features)
+        before = [copy.copy(dream) for dream in self.dreams]
+        try:
+            for dream in self.dreams:
+                dream.step(features)
+        except MemworldError:  # then all of them stay where they were
+            self.dreams = before
+            for dream in before:
+                dream.change(dream.settings)
+            raise
         self.steps += 1
         if self.steps <= _MOST_TAKEN:
             self._taken.append(stored)
@@ -117,8 +128,7 @@ class PlaySession:
         if self._recorder is not None:
             self._recorder.add(stored, self.panels())
             if self._recorder.full:
-                recorder, self._recorder = self._recorder, None
-                self.saved = recorder.save()
+                self.record(False)
 
     def change(self, number: Any, settings: Any) -> None:
         """Let a dream go on under other settings.
@@ -258,9 +268,10 @@ class PlaySession:
     def _lose_real(self, why: MemworldError) -> None:
         """Go on without the real world; a recording, which cannot lose a panel, ends."""
         self.why_not_real = str(why)
-        if self.recording:
-            self.record(False)
         self._leave_real()
+        if self._recorder is not None:
+            self._recorder.end()
+            self.record(False)
 
     def _leave_real(self) -> None:
         real, self.real = self.real, None
