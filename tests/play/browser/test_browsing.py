@@ -1,5 +1,6 @@
 """Browsing: episodes, frames, curves, and where a frame has been seen."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,10 @@ from PIL import Image
 from playwright.sync_api import Route
 
 from memworld import open_dataset
+from memworld.formats import write_npz
 from memworld.memory import Memory
 from memworld.world_model import WorldModel
-from tests.helpers import untrained_vae
+from tests.helpers import moving_square_dataset, untrained_vae
 from tests.play.browser.conftest import Open, Serve
 from tests.play.browser.serving import Served
 
@@ -55,6 +57,28 @@ def test_who_goes_along_the_episodes_by_the_keyboard_stays_there(tab: Open, pong
     here.page.keyboard.press("Enter")
     here.until(f"document.querySelector('#episode-title').textContent === 'Episode {ids[2]}'")
     assert here.ask("document.activeElement.textContent") == ids[2]
+
+
+def test_of_many_episodes_none_is_listed_anew_without_need(tab: Open, serve: Serve, tmp_path: Path) -> None:
+    write_npz(moving_square_dataset(episodes=1, steps=5), tmp_path / "many")
+    index = json.loads((tmp_path / "many" / "dataset.json").read_text())
+    [entry] = index["episodes"]
+    for number in range(1, 700):
+        (tmp_path / "many" / "episodes" / f"x{number}.npz").hardlink_to(tmp_path / "many" / "episodes" / "e0.npz")
+        index["episodes"].append({**entry, "id": f"x{number}"})
+    (tmp_path / "many" / "dataset.json").write_text(json.dumps(index))
+    here = tab("", live=False, server=serve("browse", tmp_path / "many"))
+    rows = here.page.locator("#episodes-body tr")
+    here.until("document.querySelector('#episodes-note').textContent === '700 episodes.'")
+    assert rows.count() == 500
+    here.ask("document.querySelectorAll('#episodes-body tr').forEach((row) => (row.dataset.old = 'yes'))")
+    here.page.get_by_role("button", name="Show more").click()
+    assert rows.count() == 700
+    assert here.page.get_by_role("button", name="Show more").is_hidden()
+    here.page.get_by_role("button", name="x300", exact=True).click()
+    here.until("document.querySelector('#episode-title').textContent === 'Episode x300'")
+    assert here.page.locator("tr[data-index='300'] td").all_inner_texts()[3:] != ["–", "–"]
+    assert here.page.locator("tr[data-old]").count() == 500
 
 
 def test_the_last_episode_that_was_asked_for_is_shown(tab: Open, pong: Path) -> None:

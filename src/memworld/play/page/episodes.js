@@ -28,6 +28,8 @@ const COLUMNS = [
 export class EpisodeTable {
   /** @type {Entry[]} */
   #entries = [];
+  /** @type {Entry[]} as they were sorted last */
+  #order = [];
   #total = 0;
   #sorted = { column: COLUMNS[0], down: false };
   #chosen = -1;
@@ -44,8 +46,10 @@ export class EpisodeTable {
     });
     byId("episodes-head").replaceChildren(...heads);
     byId("episodes-more").addEventListener("click", () => {
+      // Of thousands none is drawn anew.
+      this.body.append(...this.#order.slice(this.#shown, this.#shown + PAGE).map((entry) => this.#row(entry)));
       this.#shown += PAGE;
-      this.#draw();
+      byId("episodes-more").hidden = this.#order.length <= this.#shown;
     });
   }
 
@@ -81,7 +85,11 @@ export class EpisodeTable {
     if (entry && entry.return == null && episode) {
       entry.return = episode.rewards.reduce((sum, reward) => sum + reward, 0);
       entry.terminated = episode.terminated;
-      return this.#draw();
+      const row = this.body.querySelector(`tr[data-index="${index}"]`);
+      for (const name of ["return", "end"]) {
+        const at = COLUMNS.findIndex((column) => column.name === name);
+        if (row) setText(row.cells[at], COLUMNS[at].text(entry));
+      }
     }
     for (const row of this.body.children) this.#markRow(/** @type {HTMLElement} */ (row));
   }
@@ -109,15 +117,15 @@ export class EpisodeTable {
       else head.removeAttribute("aria-sort");
     }
     const sign = down ? -1 : 1;
-    const sorted = [...this.#entries].sort((a, b) => {
+    this.#order = [...this.#entries].sort((a, b) => {
       const [x, y] = [column.of(a), column.of(b)];
       return sign * (x < y ? -1 : x > y ? 1 : 0) || a.index - b.index;
     });
     const focused = /** @type {HTMLElement | null} */ (document.activeElement?.closest("#episodes-body tr"));
-    this.body.replaceChildren(...sorted.slice(0, this.#shown).map((entry) => this.#row(entry)));
+    this.body.replaceChildren(...this.#order.slice(0, this.#shown).map((entry) => this.#row(entry)));
     // Whoever goes along the rows by the keyboard stays where they were.
     if (focused) this.body.querySelector(`tr[data-index="${focused.dataset.index}"] button`)?.focus();
-    byId("episodes-more").hidden = sorted.length <= this.#shown;
+    byId("episodes-more").hidden = this.#order.length <= this.#shown;
   }
 
   /** @param {Entry} entry */
