@@ -1,5 +1,7 @@
 """Strategies and their settings while it plays, two dreams, the real world beside them, and other keys."""
 
+import pytest
+
 from tests.play.browser.conftest import Open
 
 FROM = "#tab=play&start=1.30"
@@ -172,3 +174,9 @@ def test_a_gamepad_plays_by_stick_and_buttons(tab: Open) -> None:
     here.until("!document.querySelector('.key.lit')")
     here.ask("window.pad.buttons[9].pressed = true")
     here.until("!memworld.state().playing")
+
+
+@pytest.mark.parametrize("strategy", ["nonsense", "toString"])
+def test_a_strategy_that_there_is_not_gives_way_to_the_usual_one(tab: Open, strategy: str) -> None:
+    here = tab(f"{FROM}&dream=strategy:{strategy}")
+    assert here.state["dreams"] == [{"strategy": "analogues"}]

@@ -29,7 +29,8 @@ export class SettingsForms {
    * @returns {Settings}
    */
   fitting(settings) {
-    const strategy = settings.strategy in this.choices.choices ? settings.strategy : this.choices.usual;
+    const known = Object.hasOwn(this.choices.choices, settings.strategy);
+    const strategy = known ? settings.strategy : this.choices.usual;
     const heeds = this.choices.choices[strategy];
     const kept = Object.entries(settings).filter(([name, value]) => allows(heeds[name], value));
     return { strategy, ...Object.fromEntries(kept) };
