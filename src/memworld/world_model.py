@@ -89,7 +89,8 @@ class WorldModel:
         Raises:
             MemworldError: something is missing, damaged or does not belong together.
         """
-        world = cls(open_encoder(Path(path) / "encoder"), open_memory(Path(path)), dynamics, seed, device, index)
+        memory = open_memory(Path(path))  # first: it says best what is wrong with a path that holds none
+        world = cls(open_encoder(Path(path) / "encoder"), memory, dynamics, seed, device, index)
         world._shelf = Shelf(Path(path))
         return world
 

@@ -255,7 +255,7 @@ def test_a_change_of_no_episode(folder: Path, episodes: int) -> None:
 
 def test_streams_that_cannot_begin(folder: Path, tmp_path: Path) -> None:
     other = untrained_vae(SHAPE, (2,), seed=1)
-    with one_clear_error("is no memory: it has no memory.json"):
+    with one_clear_error("is no memory: nothing is there"):
         MemoryStream.open(tmp_path / "none")
     assert not (tmp_path / "none").exists()
     with one_clear_error("the memory was made by encoder"):

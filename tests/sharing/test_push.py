@@ -102,7 +102,7 @@ def test_a_memory_of_the_first_format_is_pushed_in_the_present_one(tmp_path: Pat
         ({"destination": "https://huggingface.co/datasets/a/b"}, "is an address: give hub:owner/name, or the path"),
         ({"destination": "hub:pong"}, "hub:pong is no place on the hub: give hub:owner/name"),
         ({"destination": "hub:a/b/c"}, "hub:a/b/c is no place on the hub"),
-        ({"path": "none"}, "none is no memory: it has no memory.json"),
+        ({"path": "none"}, "none is no memory: nothing is there"),
     ],
 )
 def test_refusals_that_write_nothing(

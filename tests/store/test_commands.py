@@ -86,7 +86,7 @@ def test_one_at_a_time(call: Call, stored: Path, command: tuple[str, ...]) -> No
 
 @pytest.mark.parametrize("command", [("forget", "e0"), ("compact",), ("restore", 1), ("check",), ("versions",)])
 def test_no_memory(call: Call, tmp_path: Path, command: tuple[str, ...]) -> None:
-    refused(call(command[0], tmp_path / "none", *command[1:]), "is no memory: it has no memory.json")
+    refused(call(command[0], tmp_path / "none", *command[1:]), "is no memory: nothing is there")
     assert not (tmp_path / "none").exists()
 
 

@@ -198,13 +198,24 @@ def test_episodes_that_were_asked_for_first_leave_the_rows_mapped(stored: Path) 
     assert memory.episodes is memory.episodes
 
 
-@pytest.mark.parametrize("name", ["memory", "none", "file"])
-def test_no_memory_at_all(tmp_path: Path, name: str) -> None:
-    (tmp_path / "memory").mkdir()
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("none", "nothing is there: check the path"),
+        ("file", "it is a file: give the folder that memworld remember wrote"),
+        ("episodes", "it has no memory.json: give the folder .*, or look through recorded .* memworld browse"),
+        ("run", "it has no memory.json: give its folder .*run/memory, which is one"),
+    ],
+)
+def test_whoever_opens_what_is_no_memory_is_told_what_to_give(
+    stored: Path, tmp_path: Path, name: str, says: str
+) -> None:
+    (tmp_path / "episodes").mkdir()
     (tmp_path / "file").write_bytes(b"")
-    match = "cannot read .*file/memory.json" if name == "file" else f"{name} is no memory: it has no memory.json"
-    for use in (open_memory, check_memory):
-        with one_clear_error(match):
+    (tmp_path / "run").mkdir()
+    shutil.copytree(stored, tmp_path / "run" / "memory")
+    for use in (open_memory, check_memory, WorldModel.open):
+        with one_clear_error(f"{name} is no memory: {says}"):
             use(tmp_path / name)
 
 

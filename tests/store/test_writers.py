@@ -167,7 +167,7 @@ def test_forgetting_is_all_or_nothing(stored: Path, tmp_path: Path) -> None:
     assert forget_episodes(stored, []) == 6
     assert lasting_bytes(stored) == before
     for change in (lambda folder: forget_episodes(folder, ["e0"]), compact_memory, lambda folder: go_back(folder, 1)):
-        with one_clear_error("none is no memory: it has no memory.json"):
+        with one_clear_error("none is no memory: nothing is there"):
             change(tmp_path / "none")
     assert not (tmp_path / "none").exists()
     assert forget_episodes(stored, ["e0", "e1", "e0"]) == 3

@@ -47,7 +47,7 @@ def look(path: Path) -> Found:
         MemworldError: it is damaged.
     """
     if not (path / INDEX).exists():
-        with one_clear_error("is no memory: it has no memory.json"):
+        with one_clear_error("is no memory: (nothing is there|it has no memory.json)"):
             open_memory(path)
         return Found(None, -1)
     number = -1 if is_first_format(path) else read_index(path)[1]

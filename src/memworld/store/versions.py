@@ -154,7 +154,12 @@ def read_index(path: Path) -> tuple[Settings, int]:
     Raises:
         MemworldError: it is missing, damaged or of another format.
     """
-    value = read_json(path / INDEX, "memory")
+    try:
+        value = read_json(path / INDEX, "memory")
+    except MemworldError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise MemworldError(f"{path} is no memory: {_missing(path)}") from error.__cause__
+        raise
     try:
         if value["format"] == 1:
             raise MemworldError("format 1 has no versions; its first change writes the memory anew, with them")
@@ -172,6 +177,20 @@ def read_index(path: Path) -> tuple[Settings, int]:
     except _UNSOUND as error:
         raise _damaged(path / INDEX, error, "restore it or remember the episodes again") from error
     return settings, number
+
+
+def _missing(path: Path) -> str:
+    """What is wrong with a path that holds no memory, and what to give instead."""
+    if not path.exists():
+        return "nothing is there: check the path, or make a memory with memworld remember"
+    if not path.is_dir():
+        return "it is a file: give the folder that memworld remember wrote"
+    if (path / "memory" / INDEX).exists():  # the folder of a whole run
+        return f"it has no {INDEX}: give its folder {path / 'memory'}, which is one"
+    return (
+        f"it has no {INDEX}: give the folder that memworld remember wrote, or look through recorded episodes with "
+        "memworld browse"
+    )
 
 
 def write_index(path: Path, settings: Settings, number: int) -> None:
