@@ -10,6 +10,7 @@ PIPELINE = [
     "storage",
     "extras",
     "stored_frames",
+    "strips",
     "actions",
     "episodes",
     "datasets",

@@ -11,7 +11,7 @@ from memworld.errors import MemworldError
 from memworld.imagine import Mode
 from memworld.memory import Memory
 from memworld.rollout import Past, Rollout
-from memworld.storage import write_picture
+from memworld.strips import write_strips
 from memworld.world_model import WorldModel
 
 _PAST = 3
@@ -130,11 +130,12 @@ def check_picture(path: Path) -> None:
 
 
 def write_comparison(path: Path, comparison: Comparison) -> None:
-    """Write a PNG of the truth above the imagination.
+    """Write a PNG of the truth above the imagination, step by step.
 
     Raises:
         MemworldError: as `check_picture`, or the file cannot be written.
     """
     check_picture(path)
     assert comparison.rollout.frames is not None  # `imagine_recorded` decodes
-    write_picture(path, [comparison.truth, comparison.rollout.frames[0]])
+    strips = {"truth": comparison.truth, "imagined": comparison.rollout.frames[0]}
+    write_strips(path, strips, [f"t = {step}" for step in range(1, len(comparison.truth) + 1)])

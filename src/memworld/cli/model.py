@@ -249,11 +249,16 @@ def imagine(
         unknown = "nothing: no recorded moment has the asked action"
         cited = ", ".join(f"{c.episode}@{c.step} ({c.weight:.0%})" for c in rollout.citations(0, step)[:3])
         typer.echo(
-            f"t={step + 1:<3} reward {float(rollout.rewards[0, step]):+.2f}  "
+            f"t={step + 1:<3} reward {signed(float(rollout.rewards[0, step]))}  "
             f"support {float(rollout.support[0, step]):.2f}  from {cited or unknown}"
         )
     if output is not None:
         typer.echo(f"picture: {output}")
+
+
+def signed(reward: float) -> str:
+    """A reward with its sign; one of nearly 0 is `+0.00`, whatever its sign."""
+    return f"{round(reward, 2) + 0.0:+.2f}"
 
 
 def _refuse(context: typer.Context, names: tuple[str, ...], why: str) -> None:
