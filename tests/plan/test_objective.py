@@ -98,11 +98,14 @@ def test_the_less_values_can_be_told_the_less_a_difference_of_scores_says() -> N
     assert math.isfinite(Return(0.5, 3.0, reliability=0.0).unit)
 
 
-def test_a_goal_is_scored_by_the_moment_nearest_to_it() -> None:
+def test_a_goal_is_scored_by_how_near_it_comes_and_how_soon() -> None:
     picture = at_mean(torch.tensor([[0.0, 0.0]]), torch.ones(1, 2))
-    track = torch.tensor([[[3.0, 4.0], [0.0, 1.0], [9.0, 9.0]], [[6.0, 8.0], [6.0, 8.0], [6.0, 8.0]]])
-    made = futures(torch.zeros(2, 3), latents=at_mean(track, torch.ones_like(track)))
-    assert Goal(picture, 1.0).score(made).tolist() == pytest.approx([-math.sqrt(0.5), -math.sqrt(50)])
+    near, far = [0.0, 1.0], [6.0, 8.0]
+    track = torch.tensor([[far, near, near], [far, far, near], [far, far, far]])
+    made = futures(torch.zeros(3, 3), latents=at_mean(track, torch.ones_like(track)))
+    little, much = math.sqrt(0.5), math.sqrt(50)
+    expected = [-(little + (2 * little + much) / 3) / 2, -(little + (little + 2 * much) / 3) / 2, -much]
+    assert Goal(picture, 1.0).score(made).tolist() == pytest.approx(expected)
     assert goal_unit(torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 1.0]])) == pytest.approx(math.sqrt((8 / 3) / 2))
 
 

@@ -35,19 +35,29 @@ def world(lengths: list[int], seed: int) -> WorldModel:
     return WorldModel(encoder, memory, DynamicsConfig())
 
 
-def literal(model: WorldModel, moments: list[np.ndarray], horizon: int) -> list[tuple[float, list[int]]]:
-    """Of every recorded moment, the nearest first: how far it is, and what was done from it on, the last held."""
+Moment = tuple[float, int, int, list[int]]
+
+
+def literal(model: WorldModel, moments: list[np.ndarray], horizon: int, stretch: int) -> list[Moment]:
+    """How far recorded moments are, the nearest first, their episode and step, and what was done, the last held on.
+
+    None is within a stretch of a nearer one of its episode.
+    """
     likeness = Likeness.of(model.memory.rows, BEST)
     seen = [model.encoder.encode(frame[None])[0][0] for frame in moments][:2]
     asked = likeness(torch.stack([seen[0], seen[-1]])[None])
-    found = []
-    for episode in model.memory.episodes:
+    found: list[Moment] = []
+    for number, episode in enumerate(model.memory.episodes):
         for step in range(len(episode.actions)):
             place = likeness(torch.stack([episode.latents.mu[step], episode.latents.mu[max(step - 1, 0)]])[None])
             taken = [int(a) for a in episode.actions[step : step + horizon]]
             distance = float((place - asked).square().sum())
-            found.append((distance, taken + [taken[-1]] * (horizon - len(taken))))
-    return sorted(found, key=lambda pair: pair[0])
+            found.append((distance, number, step, taken + [taken[-1]] * (horizon - len(taken))))
+    kept: list[Moment] = []
+    for moment in sorted(found, key=lambda moment: moment[0]):
+        if not any(moment[1] == other[1] and abs(moment[2] - other[2]) <= stretch for other in kept):
+            kept.append(moment)
+    return kept
 
 
 def past(frames: list[np.ndarray]) -> Past:
@@ -63,30 +73,33 @@ def past(frames: list[np.ndarray]) -> Past:
     seen=st.integers(0, 3),
     most=st.integers(1, 60),
     horizon=st.integers(1, 6),
+    stretch=st.integers(0, 6),
 )
 def test_it_is_what_followed_the_moments_most_alike(
-    lengths: list[int], seed: int, seen: int, most: int, horizon: int
+    lengths: list[int], seed: int, seen: int, most: int, horizon: int, stretch: int
 ) -> None:
     model = world(lengths, seed)
     frames = list(np.random.default_rng(seed + 1).integers(0, 256, (seen + 1, *SHAPE), np.uint8))
-    proposed = Recall(model, Likeness.of(model.memory.rows, BEST), most).continuations(
-        frames[-1], past(frames[:-1]), horizon
-    )
-    expected = literal(model, frames[::-1], horizon)[: min(most, sum(lengths))]
-    assert proposed.actions.tolist() == [actions for _, actions in expected]
-    distances = np.array([distance for distance, _ in expected])
+    rows = model.memory.rows
+    worth = torch.from_numpy(np.random.default_rng(seed + 2).standard_normal(len(rows)))
+    recall = Recall(model, Likeness.of(rows, BEST), most, horizon, stretch, worth)
+    proposed = recall.continuations(frames[-1], past(frames[:-1]))
+    expected = literal(model, frames[::-1], horizon, stretch)[:most]
+    distances = np.array([distance for distance, *_ in expected])
     apart = distances - distances[0]
+    starts = np.concatenate([[0], np.cumsum([n + 1 for n in lengths])])  # an episode has a row for its last frame
     weights = np.exp(-apart / max(apart[:NEAREST].mean(), 1e-12))
-    assert proposed.chances == pytest.approx(weights / weights.sum(), rel=1e-4, abs=1e-7)
-    assert bool((np.diff(proposed.chances) <= 1e-12).all())
+    weights *= [float(worth[starts[number] + step].exp()) for _, number, step, _ in expected]
+    order = np.argsort(-weights, kind="stable")
+    assert proposed.actions.tolist() == [expected[place][-1] for place in order]
+    assert proposed.chances == pytest.approx((weights / weights.sum())[order], rel=1e-4, abs=1e-7)
 
 
 def test_where_an_episode_ends_its_last_action_is_held() -> None:
     model = world([4], 0)
     episode = model.memory.episodes[0]
     assert episode.frames is not None
-    proposed = Recall(model, Likeness.of(model.memory.rows, BEST), 1).continuations(
-        np.asarray(episode.frames[3]), past([np.asarray(episode.frames[2])]), 5
-    )
+    recall = Recall(model, Likeness.of(model.memory.rows, BEST), 1, 5)
+    proposed = recall.continuations(np.asarray(episode.frames[3]), past([np.asarray(episode.frames[2])]))
     assert proposed.actions.tolist() == [[int(episode.actions[3])] * 5]
     assert proposed.chances.tolist() == [1]

@@ -26,6 +26,11 @@ class Objective(Protocol):
         """By how much scores differ that really differ."""
         ...
 
+    @property
+    def recorded(self) -> Tensor | None:
+        """(N,) float64 what followed each of memory's rows came to, in standard deviations; None if it says nothing."""
+        ...
+
     def score(self, futures: Imagined) -> Tensor:
         """(B,) float64, higher is better."""
         ...
@@ -52,6 +57,7 @@ class Return:
         pessimism: taken off each step's reward, times how badly memory knows the step (`Rollout.support`, 0 to 1), in
             units of `spread`.
         reliability: share of the variance of values that can be told from the moments, 0 to 1.
+        recorded: see `Objective`.
     """
 
     discount: float
@@ -59,6 +65,7 @@ class Return:
     value: EpisodicValue | None = None
     pessimism: float = 0.0
     reliability: float = 1.0
+    recorded: Tensor | None = None
 
     @classmethod
     def of(
@@ -83,7 +90,8 @@ class Return:
         """
         value = EpisodicValue(rows, discount)
         told = 1.0 if likeness is None else reliability(value.of_rows, rows, likeness)
-        return cls(discount, value.spread, value if with_value else None, pessimism, told)
+        recorded = value.of_rows / max(value.spread, 1e-12)
+        return cls(discount, value.spread, value if with_value else None, pessimism, told, recorded)
 
     @property
     def unit(self) -> float:
@@ -104,7 +112,10 @@ class Return:
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """How near a future comes to a picture, at the step at which it is nearest.
+    """How near a future comes to a picture, and how soon.
+
+    Were it by the nearest step alone, coming later would do as well, and a planner that plans again would put it off
+    for ever.
 
     Attributes:
         picture: (1, D) the encoded picture.
@@ -113,6 +124,7 @@ class Goal:
 
     picture: Latents
     unit: float
+    recorded: None = None
 
     @classmethod
     def of(cls, world: WorldModel, picture: np.ndarray) -> "Goal":
@@ -128,9 +140,9 @@ class Goal:
         return cls(world.history(picture).present, goal_unit(world.memory.rows.latents.mu))
 
     def score(self, futures: Imagined) -> Tensor:
-        """(B,) float64: the root mean squared difference of the means, negative."""
+        """(B,) float64: the root mean squared difference of the means, negative: the least, and its mean over steps."""
         apart = (futures.latents.mu.double() - self.picture.mu.double()[:, None]).square().mean(2).sqrt()
-        return -apart.amin(1)
+        return -(apart.amin(1) + apart.mean(1)) / 2
 
 
 def goal_unit(means: Tensor) -> float:

@@ -49,7 +49,11 @@ class Mind:
         likeness = Likeness.of(rows, config.best)
         self.objective = self._objective(likeness)
         self._behaviour = Behaviour(rows, self.space, config.best) if config.proposals == "behaviour" else None
-        self._recall = Recall(world, likeness, config.recalled) if config.proposals == "memory" else None
+        self._recall: Recall | None = None
+        if config.proposals == "memory":
+            self._recall = Recall(
+                world, likeness, config.recalled, config.horizon, config.commit, self.objective.recorded
+            )
         self.context = max(CONTEXT, world.prepare().context)
 
     def _objective(self, likeness: Likeness) -> Objective:
@@ -75,7 +79,7 @@ class Mind:
             return self._act(frame, past, even[:given], count, rng)
         if self._recall is None or given == count:
             return Proposals.alike(even)
-        recalled = self._recall.continuations(frame, past, horizon)
+        recalled = self._recall.continuations(frame, past)
         told = recalled.chances[: count - given]
         chances = np.concatenate([(1 - share) * told / told.sum(), np.full(given, share / max(given, 1))])
         return Proposals(np.concatenate([recalled.actions[: len(told)], even[:given]]), chances / chances.sum())

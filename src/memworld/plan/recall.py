@@ -1,4 +1,10 @@
-"""What was done next in moments like the present: recorded continuations as proposals."""
+"""What was done next in moments like the present: recorded continuations as proposals.
+
+What a continuation came to counts, as it was recorded (reward-weighted regression, Peters and Schaal 2007): where it
+cannot be told from a picture what an action is worth, planning does what was done, and play that stood before a wall
+until it was over would keep a planner standing there. For the same reason a stretch of an episode has one say: many
+like moments of one that stood still are not many witnesses (Theiler 1986, of neighbours along a trajectory).
+"""
 
 import numpy as np
 import torch
@@ -19,33 +25,59 @@ NEAREST = 10
 class Recall:
     """Finds the recorded moments like a present, and how their episodes went on."""
 
-    def __init__(self, world: WorldModel, likeness: Likeness, most: int) -> None:
+    def __init__(
+        self,
+        world: WorldModel,
+        likeness: Likeness,
+        most: int,
+        horizon: int,
+        stretch: int = 0,
+        worth: Tensor | None = None,
+    ) -> None:
         """Index the memory.
 
         Args:
             world: gives encoder and memory, which is not empty.
             likeness: of its moments.
             most: moments to find, at most.
+            horizon: steps of a continuation.
+            stretch: moments of an episode that are no more steps apart have one say.
+            worth: (N,) float64 of the memory's rows, in units by which it really differs: a moment that is worth one
+                more counts e times as much; None where all are worth the same.
         """
-        self._world, self._likeness, self._most = world, likeness, most
+        self._world, self._likeness = world, likeness
+        self._most, self._horizon, self._stretch = most, horizon, stretch
         rows = world.memory.rows
         self._rows = torch.nonzero(rows.has_successor)[:, 0]
+        self._worth = torch.zeros(len(rows), dtype=torch.float64) if worth is None else worth
         self._places = self._likeness.of_rows(rows, self._rows)
 
     def nearest(self, frame: np.ndarray, past: Past) -> tuple[Tensor, Tensor]:
-        """The rows (K,) int64 of the moments most like a frame after its past, the nearest first, and how far (K,)."""
+        """The recorded moments most like a frame after its past, of each stretch the one that is most like it.
+
+        Args:
+            frame: uint8 (H, W, C).
+            past: the moments before it.
+
+        Returns:
+            Rows (K,) int64, the nearest first, and how far they are (K,) float64, in squares.
+        """
         recent = recent_moments(self._world.history(frame, past), CONTEXT).mu
         apart = (self._places - self._likeness(recent)).square().sum(1).double()
-        distances, found = apart.topk(min(self._most, len(apart)), largest=False)
-        return self._rows[found], distances
+        # So many hold the nearest of enough stretches, as each but the last rules out no more than its neighbours.
+        asked = min(self._most * (2 * self._stretch + 1), len(apart))
+        distances, found = apart.topk(asked, largest=False)
+        kept = one_a_stretch(self._rows[found], self._world.memory.rows.episodes[self._rows[found]], self._stretch)
+        kept = kept[: self._most]
+        return self._rows[found[kept]], distances[kept]
 
-    def continuations(self, frame: np.ndarray, past: Past, horizon: int) -> Proposals:
-        """The actions that followed the moments nearest to a frame after its past, the nearest first.
+    def continuations(self, frame: np.ndarray, past: Past) -> Proposals:
+        """The actions that followed the moments nearest to a frame after its past, the likeliest first.
 
-        Where an episode ended before the horizon, its last action is held on. A moment is the likelier the nearer
-        it is, falling exponentially on the scale of the nearest `NEAREST`.
+        Where an episode ended before the horizon, its last action is held on. A moment is the likelier the nearer it
+        is, falling exponentially on the scale of the nearest `NEAREST`, and the more it is worth.
         """
-        memory = self._world.memory
+        memory, horizon = self._world.memory, self._horizon
         rows, distances = self.nearest(frame, past)
         shape = (len(rows), horizon, *stored_shape(memory.info.action_space))
         actions = np.empty(shape, stored_dtype(memory.info.action_space))
@@ -54,5 +86,25 @@ class Recall:
             actions[place, : len(taken)] = taken
             actions[place, len(taken) :] = taken[-1]
         nearest = distances[:NEAREST]
-        chances = torch.softmax(-(distances - distances.min()) / (nearest - nearest.min()).mean().clamp(min=1e-12), 0)
-        return Proposals(actions, chances.numpy())
+        scale = (nearest - nearest.min()).mean().clamp(min=1e-12)
+        chances = torch.softmax(self._worth[rows] - (distances - distances.min()) / scale, 0)
+        order = chances.argsort(descending=True, stable=True).numpy()
+        return Proposals(actions[order], chances.numpy()[order])
+
+
+def one_a_stretch(rows: Tensor, episodes: Tensor, reach: int) -> Tensor:
+    """The places (K,) int64 in rows (N,) of those that no earlier one kept from their episode (N,) is near, in order.
+
+    Args:
+        rows: of a memory, in which an episode's follow each other.
+        episodes: of each.
+        reach: rows of an episode that are no further apart are near.
+    """
+    kept: list[int] = []
+    taken: dict[int, list[int]] = {}
+    for place, (row, episode) in enumerate(zip(rows.tolist(), episodes.tolist(), strict=True)):
+        others = taken.setdefault(episode, [])
+        if all(abs(row - other) > reach for other in others):
+            others.append(row)
+            kept.append(place)
+    return torch.tensor(kept, dtype=torch.int64)
