@@ -11,11 +11,12 @@ from memworld.actions import action_features
 from memworld.contexts import recorded_history
 from memworld.gaussian import seeded
 from memworld.imagine import imagine_latents
+from memworld.memory import Memory
 from memworld.play.dream import LiveDream
 from memworld.play.stage import Stage
 from memworld.rollout import stack_predictions
 from memworld.world_model import WorldModel
-from tests.helpers import moving_square_dataset, one_clear_error
+from tests.helpers import moving_square_dataset, one_clear_error, untrained_vae
 
 SETTINGS: list[dict[str, Any]] = [
     {},
@@ -54,7 +55,11 @@ def test_steps_are_those_of_imagination(stage: Stage, plain: dict[str, Any]) -> 
         assert np.abs(shown.frame.astype(int) - frames[step]).max() <= 1  # the start was decoded in another batch
         assert shown.reward == float(expected.reward[0])
         assert shown.termination == float(expected.termination[0])
-        assert shown.support == float(expected.support[0])
+        itself = settings.strategy.startswith(("replay", "rollout")) and bool(
+            (expected.matches.distances[0] == 0).any()
+        )
+        assert shown.support == (None if itself else float(expected.support[0]))
+        assert ("found that very one" in shown.no_support) == itself
         assert shown.searched == bool(searched[0, step])
         np.testing.assert_array_equal(shown.place, stage.projection.places(expected.latents.mu)[0].numpy())
         shares: dict[tuple[int, int], float] = {}
@@ -68,6 +73,32 @@ def test_steps_are_those_of_imagination(stage: Stage, plain: dict[str, Any]) -> 
         )
         assert sorted(shares.values(), reverse=True)[: len(told)] == pytest.approx([shares[moment] for moment in told])
     assert dream.total == pytest.approx(float(columns["rewards"].sum()))
+
+
+def test_support_that_says_nothing_is_none(stage: Stage) -> None:
+    walks = stage.choices.settings({"strategy": "replay_kl", "k": 1, "conditioning": "none"})
+    dream = LiveDream(stage, walks, stage.row(2, 4))
+    assert dream.shown.no_support.startswith("Nothing is predicted yet")
+    for action in asked(stage, 0, 1, 2):  # each finds the row again that the step before has predicted
+        shown = dream.step(action)
+        assert (shown.support, shown.cited[0].distance) == (None, 0)
+        assert "found that very one, at distance 0" in shown.no_support
+    dream.change(stage.choices.settings({}))
+    for action in asked(stage, 0, 1):
+        assert dream.step(action).no_support == ""
+    assert dream.shown.support is not None
+
+
+def test_a_memory_of_one_episode_has_no_support() -> None:
+    dataset = moving_square_dataset(episodes=1, steps=20)
+    memory = Memory(dataset.info, encoder := untrained_vae((16, 16, 1), (4, 4, 4)))
+    memory.extend(dataset, encoder)
+    stage = Stage(WorldModel(encoder, memory))
+    settings = {"strategy": "replay_l2", "conditioning": "hard", "rule": "mean"}
+    dream = LiveDream(stage, stage.choices.settings(settings), stage.row(0, 2))
+    other = next(action for action in range(4) if action != dataset[0].actions[2])
+    shown = dream.step(asked(stage, other)[0])
+    assert (shown.support, "single episode" in shown.no_support) == (None, True)
 
 
 def test_other_settings_go_on_from_where_it_is(stage: Stage) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from memworld.formats import NpzWriter, open_npz
+from memworld.errors import MemworldError
+from memworld.formats import NpzWriter, open_npz, write_npz
 from memworld.memory import Memory
 from memworld.play import seen
 from memworld.play.dataset_source import DatasetSource
@@ -59,6 +60,11 @@ def test_a_damaged_episode_does_not_take_the_others_along(data: Path, tmp_path: 
     assert source.told(2)["steps"] == 20
 
 
+def test_an_encoder_is_called_one(memory: Path) -> None:
+    [told] = Library([memory / "encoder"]).about()
+    assert told["why_not"].startswith("this is an encoder, not episodes or a memory")
+
+
 def test_an_empty_memory_cannot_be_played(tmp_path: Path) -> None:
     encoder = untrained_vae((16, 16, 1), (4, 4, 4))
     save_memory(Memory(moving_square_dataset(1, 5).info, encoder), tmp_path / "memory", encoder=encoder)
@@ -77,7 +83,7 @@ def test_a_memory_without_frames_shows_decoded_ones(frameless: Path) -> None:
     np.testing.assert_array_equal(source.frame(1, 4), shown)
     assert source.strip(1, 5).shape == (16, 80, 1)
     assert source.about()["settings"]["choices"]["analogues"]["decoding"] == ["decoder"]
-    found = source.like_recorded(1, 4, 3)
+    found = source.like_recorded(1, 4, 3).found
     assert (found[0].episode, found[0].step) == (1, 4)
 
 
@@ -91,12 +97,48 @@ def test_few_episodes_are_kept_in_memory(data: Path) -> None:
 
 def test_found_moments_lie_apart(memory: Path) -> None:
     source = Library([memory]).source("memory")
-    found = source.like_recorded(2, 10, 12)
+    found = source.like_recorded(2, 10, 12).found
     for one in found:
         for other in found:
             assert one is other or one.episode != other.episode or abs(one.step - other.step) >= 5
     distances = [near.distance for near in found]
     assert distances == sorted(distances)
+
+
+@pytest.mark.parametrize("kind", ["memory", "data"])
+def test_what_nothing_recorded_is_like_is_told(kind: str, request: pytest.FixtureRequest, data: Path) -> None:
+    source = next(iter(Library([request.getfixturevalue(kind)]).sources.values()))
+    seen = source.like_recorded(2, 10, 3)
+    assert seen.usual is not None
+    assert not seen.unlike
+    again, shape = source.found(write_png(open_npz(data)[3].observations[5]), 3)
+    assert (again.unlike, shape) == (False, (16, 16))
+    noise = np.random.default_rng(0).integers(0, 256, (16, 160, 1), np.uint8)
+    strange, shape = source.found(write_png(noise), 3)
+    assert (strange.unlike, shape) == (True, (16, 160))
+    assert strange.found[0].distance > seen.usual
+
+
+def test_of_a_single_episode_nothing_says_what_is_usual(tmp_path: Path) -> None:
+    write_npz(moving_square_dataset(episodes=1, steps=20), tmp_path / "data")
+    seen = DatasetSource("data", "data", tmp_path / "data").like_recorded(0, 3, 2)
+    assert (seen.usual, seen.unlike, len(seen.found)) == (None, False, 2)
+
+
+def test_what_is_usual_is_the_distance_to_other_episodes(data: Path) -> None:
+    index = PixelIndex(open_npz(data))
+    frames = [(number, frame.astype(float)) for number, e in enumerate(open_npz(data)) for frame in e.observations]
+    nearest = [min(np.abs(a - b).mean() for m, b in frames if m != n) for n, a in frames]
+    assert index.usual == pytest.approx(np.quantile(nearest, 0.99), rel=1e-4)
+
+
+def test_an_episode_is_read_for_its_row_alone(data: Path) -> None:
+    source = DatasetSource("data", "data", data)
+    assert source.listed(2, 5)["episodes"][0]["return"] is None
+    [told] = source.listed(2, 5, read=True)["episodes"]
+    assert told["return"] == open_npz(data)[2].rewards.sum()
+    assert list(source._loaded) == []  # no frames are kept of it
+    assert source.listed(2, 1)["episodes"] == [told]
 
 
 def test_large_data_sets_are_searched_in_part(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +147,7 @@ def test_large_data_sets_are_searched_in_part(data: Path, monkeypatch: pytest.Mo
     part = PixelIndex(open_npz(data))
     assert len(whole._keys) == 126
     assert len(part._keys) <= 30
-    [near] = part.like(open_npz(data)[3].observations[5], 1)
+    [near] = part.like(open_npz(data)[3].observations[5], 1).found
     assert near.distance == 0
 
 
@@ -115,7 +157,7 @@ def test_frames_smaller_than_what_is_compared(tmp_path: Path) -> None:
         for episode in dataset:
             writer.append(episode)
     source = Library([tmp_path / "data"]).source("data")
-    assert source.like_recorded(1, 2, 1)[0].distance == 0
+    assert source.like_recorded(1, 2, 1).found[0].distance == 0
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16", "LA"])
@@ -154,6 +196,14 @@ def test_other_pictures_are_no_pngs(kind: str) -> None:
     Image.new("RGB", (8, 8)).save(into, kind)
     with one_clear_error("no PNG"):
         read_png(into.getvalue(), (8, 8, 3))
+
+
+def test_what_is_damaged_is_told_without_objects() -> None:
+    for content in (b"nothing", SOUND[:20], SOUND[:40]):
+        with pytest.raises(MemworldError) as refused:
+            read_png(content, (8, 8, 3))
+        assert "<" not in str(refused.value)
+        assert "0x" not in str(refused.value)
 
 
 def test_a_palette_that_is_missing() -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from memworld.datasets import DatasetInfo
 from memworld.formats import open_npz
 from memworld.formats.video_frames import read_frames
 from memworld.play import recorder
+from memworld.play.film import side_by_side
 from memworld.play.panels import Panel
 from memworld.play.recorder import Recorder, Recordings
 from tests.helpers import DISCRETE, one_clear_error
@@ -30,10 +32,30 @@ def test_a_video_shows_the_panels_side_by_side(tmp_path: Path) -> None:
     assert len(frames) == 3
     height, width, _ = frames[0].shape
     assert (height % 2, width % 2) == (0, 0)
-    assert max(height, width // 2) >= 256
+    tall, wide, gap = 9 * 57, 6 * 57, 24  # every pixel a square, 512 or more on the longer side
+    top = height - tall - height % 2
     for frame, shade in zip(frames, (0, 80, 160), strict=True):
-        assert abs(float(frame[:, : width // 2 - 8].mean()) - shade) < 4
-        assert abs(float(frame[:, width // 2 + 8 :].mean()) - 250) < 4
+        first, other = frame[top + 4 : -4, gap + 4 : gap + wide - 4], frame[top + 4 : -4, 2 * gap + wide + 4 : -gap - 4]
+        assert abs(float(first.mean()) - shade) < 4
+        assert abs(float(other.mean()) - 250) < 4
+        assert frame[top:, wide + gap + 4 : wide + 2 * gap - 4].max() < 40  # the gap between them
+
+
+def test_each_panel_of_a_video_has_its_name_above_it() -> None:
+    frames = [np.full((9, 6, 3), shade, np.uint8) for shade in (0, 250)]
+    named = side_by_side(frames, ["Dream 1: replay kl", "The real world"])
+    bare = side_by_side(frames, ["", ""])
+    differs = (named != bare).any(2)
+    middle = named.shape[1] // 2
+    assert differs[:, :middle].any()
+    assert differs[:, middle:].any()
+    assert not differs[-9 * 57 :].any()  # which nothing is written over
+
+
+def test_a_dream_is_called_by_its_strategy() -> None:
+    assert panel(0).label == "Dream 1"
+    assert replace(panel(0), strategy="replay_kl").label == "Dream 1: replay kl"
+    assert panel(0, "real").label == "The real world"
 
 
 def test_the_real_world_is_recorded_up_to_its_end(tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def test_the_map(server: Asked, memory: Path) -> None:
     assert len(told["points"]) == len(told["rows"]) == 126
     assert told["rows"][:2] == [[0, 0], [0, 1]]
     assert told["rows"][-1] == [5, 20]
+    assert (told["ids"][0], told["ids"][-1]) == ("e0", "e5")
     assert 0 < told["explained"][1] <= told["explained"][0] <= 1
     assert server.get("/api/sources/memory/map").told == told
 
@@ -104,14 +105,23 @@ def test_the_map(server: Asked, memory: Path) -> None:
 def test_search_by_a_recorded_moment_and_by_a_picture(server: Asked, data: Path, source: str) -> None:
     path = f"/api/sources/{source}/search?count=4"
     json = {"Content-Type": "application/json"}
-    found = server.get(path, method="POST", body='{"episode": 3, "step": 7}', headers=json).told["found"]
+    told = server.get(path, method="POST", body='{"episode": 3, "step": 7}', headers=json).told
+    found = told["found"]
+    assert (told["unlike"], told["resized"]) == (False, None)
+    assert told["usual"] >= 0
     assert (found[0]["episode"], found[0]["step"], found[0]["distance"]) == (3, 7, 0)
     assert len(found) == 4
     assert np.isclose(sum(near["weight"] for near in found), 1)
     moments = [(near["episode"], near["step"]) for near in found]
     assert len(set(moments)) == 4
     picture = write_png(open_npz(data)[3].observations[7])
-    by_picture = server.get(path, method="POST", body=picture, headers={"Content-Type": "image/png"}).told["found"]
+    png = {"Content-Type": "image/png"}
+    told = server.get(path, method="POST", body=picture, headers=png).told
+    by_picture = told["found"]
+    assert (told["unlike"], told["resized"]) == (False, None)
+    wide = write_png(np.random.default_rng(0).integers(0, 256, (16, 160, 1), np.uint8))
+    told = server.get(path, method="POST", body=wide, headers=png).told
+    assert (told["unlike"], told["resized"]) == (True, [16, 160])
     assert by_picture[0]["distance"] < 1e-3
     same = open_npz(data)[by_picture[0]["episode"]].observations[by_picture[0]["step"]]
     np.testing.assert_array_equal(same, open_npz(data)[3].observations[7])
@@ -168,7 +178,9 @@ def test_recordings_are_listed(server: Asked) -> None:
         assert not told["recording"]
         video, episodes = told["saved"]
         assert page.ask("step", action=1)["saved"] == []
-    listed = {entry["name"]: entry for entry in server.get("/api/recordings").told["recordings"]}
+    told = server.get("/api/recordings").told
+    assert told["folder"] == str(server.output.absolute())
+    listed = {entry["name"]: entry for entry in told["recordings"]}
     assert (listed[video]["kind"], listed[video]["steps"]) == ("mp4", 2)
     assert (listed[episodes]["kind"], listed[episodes]["steps"]) == ("episodes", 1)
     download = server.get(f"/api/recordings/{video}")

@@ -7,6 +7,7 @@ stage.py         a memory that is dreamt in, and the models of it
 dream.py         one dream, step by step
 real.py          the real world beside it
 panels.py        what is shown of each
+film.py          panels as the pictures of a video
 recorder.py      videos and episodes of that
 session.py       what one page drives
 answers.py       what it shows, as bytes

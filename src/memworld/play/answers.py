@@ -49,7 +49,10 @@ def panels_told(
     for number, panel in enumerate(panels):
         plain: dict[str, Any] = {
             name: getattr(panel, name)
-            for name in ("title", "kind", "reward", "total", "termination", "over", "support", "searched", "place")
+            for name in (
+                *("title", "kind", "reward", "total", "termination", "over"),
+                *("support", "no_support", "searched", "place"),
+            )
         }
         plain["frame"] = pictures.add(panel.frame)
         plain["neighbours"] = [neighbour_told(neighbour) for neighbour in panel.neighbours]

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from memworld.datasets import DatasetInfo, EpisodeDataset, EpisodeEntry
+from memworld.episodes import Episode
+from memworld.errors import MemworldError
 from memworld.formats import open_dataset
-from memworld.play.panels import Neighbour
-from memworld.play.seen import PixelIndex
+from memworld.play.seen import PixelIndex, Seen
 from memworld.play.sources import Curves, Source
 
 _LOADED = 4
@@ -31,6 +32,10 @@ class DatasetSource(Source):
 
     @cached_property
     def _dataset(self) -> EpisodeDataset:
+        if (self._path / "encoder.json").is_file():
+            raise MemworldError(
+                "this is an encoder, not episodes or a memory: it lies beside those that it was made for"
+            )
         return open_dataset(self._path)
 
     @cached_property
@@ -65,12 +70,21 @@ class DatasetSource(Source):
         """One episode, if it was read already."""
         return self._curves.get(index)
 
+    def summed(self, index: int) -> Curves:
+        """One episode, read if it was not, without what it takes up staying in memory."""
+        known = self.known(index)
+        if known is None:
+            self.entry(index)
+            with self._lock:
+                known = self._curves[index] = _curves(self.dataset[index])
+        return known
+
     def frames(self, index: int, steps: Sequence[int]) -> np.ndarray:
         """Frames of an episode."""
         found: np.ndarray = self._episode(index)[1][np.asarray(steps, np.int64)]
         return found
 
-    def like(self, frame: np.ndarray, count: int) -> list[Neighbour]:
+    def like(self, frame: np.ndarray, count: int) -> Seen:
         """The recorded moments most like a frame, by their pixels, seen from afar."""
         with self._searching:
             return self._pixels.like(frame, count)
@@ -88,10 +102,14 @@ class DatasetSource(Source):
             found = self._loaded.pop(index, None)
             if found is None:
                 episode = self.dataset[index]
-                curves = Curves(episode.actions, episode.rewards, bool(episode.terminations[-1]))
-                found = curves, episode.observations
-                self._curves[index] = curves
+                self._curves[index] = _curves(episode)
+                found = self._curves[index], episode.observations
             self._loaded[index] = found
             while len(self._loaded) > _LOADED:
                 del self._loaded[next(iter(self._loaded))]
             return found
+
+
+def _curves(episode: Episode) -> Curves:
+    """An episode without its frames."""
+    return Curves(episode.actions, episode.rewards, bool(episode.terminations[-1]))

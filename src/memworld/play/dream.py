@@ -12,6 +12,7 @@ from memworld.gaussian import Latents, seeded
 from memworld.pictures import decode, recorded
 from memworld.play.settings import CONTEXTS, DreamSettings
 from memworld.play.stage import Stage
+from memworld.retrieve import STRATEGIES
 from memworld.rollout import Citation, History, Prediction, cite
 
 MOST_CITED = 8
@@ -26,7 +27,8 @@ class Shown:
         frame: uint8 (H, W, C).
         cited: the recorded moments with the largest shares in it, the largest first.
         place: (2,) float32 where it lies on the memory's map.
-        support: of the step, 0 best, 1 worst; None where it began or memory has no yardstick.
+        support: of the step, 0 best, 1 worst; None where it would say nothing.
+        no_support: why there is none; "" if there is.
         reward: predicted for the step.
         termination: how likely the step ends the episode.
         searched: whether memory was searched for it.
@@ -36,6 +38,7 @@ class Shown:
     cited: tuple[Citation, ...]
     place: np.ndarray
     support: float | None = None
+    no_support: str = ""
     reward: float = 0.0
     termination: float = 0.0
     searched: bool = False
@@ -108,12 +111,13 @@ class LiveDream:
             raise MemworldError("nothing can be predicted of numbers this large: take actions such as were recorded")
         self._history = _with(self._history, prediction.latents)
         self._ahead += 1
-        support = float(prediction.support[0])
+        support, no_support = float(prediction.support[0]), self._no_support(prediction)
         self.shown = Shown(
             self._picture(prediction),
             cited,
             place,
-            None if np.isnan(support) else support,
+            None if no_support else support,
+            no_support,
             reward,
             termination,
             bool(searched[0]),
@@ -132,7 +136,17 @@ class LiveDream:
         """What the recorded moment shows that it begins at."""
         episode, step = self._stage.starts.moment(self.start)
         where = self._place(self._history.present.mu)
-        return Shown(self._seen[0], (Citation(episode, step, 0.0, 1.0),), where)
+        begun = "Nothing is predicted yet: the start is a recorded moment."
+        return Shown(self._seen[0], (Citation(episode, step, 0.0, 1.0),), where, no_support=begun)
+
+    def _no_support(self, prediction: Prediction) -> str:
+        """Why the support of a prediction says nothing; "" if it says something."""
+        if bool(prediction.support.isnan().any()):
+            return "Memory holds a single episode, so that there is nothing to measure support by."
+        looks_up = self.settings.strategy in STRATEGIES
+        if looks_up and bool((prediction.matches.distances[0] == 0).any()):
+            return "The search has begun at a recorded moment and found that very one, at distance 0."
+        return ""
 
     def _picture(self, prediction: Prediction) -> np.ndarray:
         """The prediction as its settings show it, uint8 (H, W, C)."""

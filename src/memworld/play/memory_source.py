@@ -10,9 +10,8 @@ import numpy as np
 from memworld.datasets import DatasetInfo, EpisodeEntry
 from memworld.errors import MemworldError
 from memworld.play.keys import default_keys
-from memworld.play.panels import Neighbour
 from memworld.play.real import world_of
-from memworld.play.seen import Recall
+from memworld.play.seen import Recall, Seen
 from memworld.play.sources import Curves, Source
 from memworld.play.stage import Stage
 from memworld.world_model import WorldModel
@@ -76,12 +75,12 @@ class MemorySource(Source):
         stage = self.stage()
         return stage.frames([stage.row(index, step) for step in steps])
 
-    def like(self, frame: np.ndarray, count: int) -> list[Neighbour]:
+    def like(self, frame: np.ndarray, count: int) -> Seen:
         """The recorded moments most like a frame, as Replay-KL compares them."""
         with self._searching:
             return self._recall.like(frame, count)
 
-    def like_recorded(self, index: int, step: int, count: int) -> list[Neighbour]:
+    def like_recorded(self, index: int, step: int, count: int) -> Seen:
         """The recorded moments most like one of them, which need not be encoded again."""
         row = self.stage().row(index, step)
         with self._searching:

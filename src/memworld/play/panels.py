@@ -45,7 +45,9 @@ class Panel:
         total: of all since the start.
         termination: how likely the last step ended the episode.
         over: whether it counts as ended.
-        support: of a dream's step.
+        strategy: of a dream.
+        support: of a dream's step; None where it would say nothing.
+        no_support: why it would.
         searched: whether memory was searched for it.
         place: of a dream on the map.
         neighbours: behind a dream's step, the largest share first.
@@ -58,10 +60,18 @@ class Panel:
     total: float
     termination: float
     over: bool
+    strategy: str | None = None
     support: float | None = None
+    no_support: str = ""
     searched: bool = False
     place: tuple[float, float] | None = None
     neighbours: tuple[Neighbour, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What is written above it."""
+        name = self.title[0].upper() + self.title[1:]
+        return name if self.strategy is None else f"{name}: {self.strategy.replace('_', ' ')}"
 
     @classmethod
     def of_dream(cls, stage: Stage, dream: LiveDream, number: int) -> "Panel":
@@ -80,7 +90,9 @@ class Panel:
             dream.total,
             now.termination,
             now.termination >= OVER,
+            dream.settings.strategy,
             now.support,
+            now.no_support,
             now.searched,
             (float(now.place[0]), float(now.place[1])),
             tuple(cited),

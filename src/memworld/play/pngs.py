@@ -1,6 +1,8 @@
 """Frames as PNGs, out of memory and out of what anybody may send."""
 
 import io
+import re
+import struct
 
 import numpy as np
 from PIL import Image
@@ -29,8 +31,16 @@ def read_png(content: bytes, shape: tuple[int, int, int]) -> np.ndarray:
     except MemworldError:
         raise
     except Exception as error:  # Pillow names no kinds: a picture that lacks its palette fails an assertion
-        raise MemworldError(f"that is no PNG, or it is damaged ({one_line(error)[:200]})") from error
+        # It names the object that it has read from, which tells nobody anything.
+        why = re.sub(r"\s*<[^<>]*>", "", one_line(error))[:200]
+        raise MemworldError(f"that is no PNG, or it is damaged ({why})") from error
     return resize_frame(pixels.reshape(*pixels.shape[:2], shape[2]), shape[:2])
+
+
+def png_shape(content: bytes) -> tuple[int, int]:
+    """Height and width of a PNG that `read_png` has read, whose header comes first of all."""
+    width, height = struct.unpack(">II", content[16:24])
+    return height, width
 
 
 def write_png(frame: np.ndarray) -> bytes:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from memworld.control.videos import enlarged
 from memworld.datasets import DatasetInfo
 from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.formats import NpzWriter, is_data_set, open_npz
 from memworld.formats.video_frames import count_frames, import_av, write_frames
+from memworld.play.film import side_by_side
 from memworld.play.panels import Panel
 from memworld.storage import make_folder
 
@@ -82,7 +82,7 @@ class Recorder:
         self._output, self._info, self._forms, self._fps = output, info, tuple(forms), fps
         self._takes: list[_Take] = []
         self._now: list[_Take] = []
-        self._shots: list[tuple[np.ndarray, ...]] = []
+        self._shots: list[tuple[list[np.ndarray], list[str]]] = []
         self._bytes, self._ended = 0, False
         self._stem = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
 
@@ -145,12 +145,12 @@ class Recorder:
         return saved
 
     def _shoot(self, panels: Sequence[Panel]) -> None:
-        self._shots.append(tuple(panel.frame for panel in panels))
+        self._shots.append(([panel.frame for panel in panels], [panel.label for panel in panels]))
         self._bytes += sum(panel.frame.nbytes for panel in panels)
 
     def _pictures(self) -> Iterator[np.ndarray]:
-        """The panels side by side, uint8 (H, W, C)."""
-        return (np.concatenate([enlarged(frame) for frame in shot], 1) for shot in self._shots)
+        """The pictures of the video."""
+        return (side_by_side(frames, names) for frames, names in self._shots)
 
 
 class Recordings:
@@ -158,6 +158,11 @@ class Recordings:
 
     def __init__(self, output: Path) -> None:
         self.output = output
+
+    @property
+    def folder(self) -> str:
+        """Where they lie."""
+        return str(self.output.absolute())
 
     def listed(self) -> list[dict[str, Any]]:
         """Every recording, the newest first: `name`, `steps` (None where that cannot be told), `bytes` and `kind`."""

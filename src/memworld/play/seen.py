@@ -1,5 +1,8 @@
 """Where have I seen this? The recorded moments most like a frame, in a memory and in a data set."""
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 import torch
 
@@ -20,6 +23,37 @@ _MOST_FRAMES = 20_000
 """Of a data set that are compared, evenly drawn."""
 
 
+_USUAL = 0.99
+"""Share of recorded moments that lie nearer to the nearest one of another episode than what counts as unlike all."""
+
+_YARDSTICKS = 256
+"""Moments of a data set that this is measured on."""
+
+_SAME = 1e-3
+"""Distance, of either kind, that tells nothing: a frame that is encoded twice may be as far from itself."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What looks like a frame.
+
+    Attributes:
+        found: the nearest recorded moments.
+        usual: distance to the nearest moment of another episode that all but 1 % of recorded moments stay below; None
+            where there is a single episode.
+    """
+
+    found: tuple[Neighbour, ...]
+    usual: float | None
+
+    @property
+    def unlike(self) -> bool:
+        """Whether nothing recorded is like the frame."""
+        if not self.found or self.usual is None:
+            return not self.found
+        return self.found[0].distance > max(self.usual, _SAME)
+
+
 class Recall:
     """Finds moments of a memory by the divergence of their posteriors, as Replay-KL does."""
 
@@ -34,15 +68,21 @@ class Recall:
         self._world = stage.world.under(DynamicsConfig("replay_kl", k=most, conditioning="none"))
         self._world.prepare()
 
-    def like(self, frame: np.ndarray, count: int) -> list[Neighbour]:
+    @cached_property
+    def usual(self) -> float | None:
+        """See `Seen`; the yardstick of support has measured it."""
+        distances = self._world.lookup.support.distances
+        return float(distances.quantile(_USUAL)) if len(distances) else None
+
+    def like(self, frame: np.ndarray, count: int) -> Seen:
         """The moments most like a frame, uint8 (H, W, C), the nearest first."""
         return self._nearest(self._world.history(frame).present, count)
 
-    def like_row(self, row: int, count: int) -> list[Neighbour]:
+    def like_row(self, row: int, count: int) -> Seen:
         """The moments most like a recorded one, which is among them if something follows it."""
         return self._nearest(self._stage.memory.rows.latents[torch.tensor([row])], count)
 
-    def _nearest(self, state: Latents, count: int) -> list[Neighbour]:
+    def _nearest(self, state: Latents, count: int) -> Seen:
         rows = self._stage.memory.rows
         matches = self._world.lookup.retrieve(state, rows.actions[:1])
         found = matches.rows[0][matches.found[0]]
@@ -53,7 +93,7 @@ class Recall:
         for row, distance, weight in zip(found[chosen].tolist(), distances, weights, strict=True):
             episode, step = self._stage.moment(row)
             named.append(Neighbour(episode, ids[episode], step, row, float(distance), float(weight)))
-        return named
+        return Seen(tuple(named), self.usual)
 
 
 class PixelIndex:
@@ -78,7 +118,16 @@ class PixelIndex:
         lengths = [entry.steps + 1 for entry in dataset.entries]
         self._first = np.cumsum([0, *lengths[:-1]])
 
-    def like(self, frame: np.ndarray, count: int) -> list[Neighbour]:
+    @cached_property
+    def usual(self) -> float | None:
+        """See `Seen`."""
+        some = np.unique(np.linspace(0, len(self._keys) - 1, _YARDSTICKS).round().astype(int))
+        apart = torch.cdist(self._keys[some], self._keys, p=1) / self._keys.shape[1]
+        own = torch.from_numpy(self._episodes[some][:, None] == self._episodes)
+        nearest = apart.masked_fill(own, torch.inf).amin(1)
+        return None if bool(nearest.isinf().any()) else float(nearest.quantile(_USUAL))
+
+    def like(self, frame: np.ndarray, count: int) -> Seen:
         """The moments most like a frame, uint8 (H, W, C): `distance` is the mean difference of a pixel, of 255."""
         distances = (self._keys - torch.from_numpy(_afar(frame))).abs().mean(1).numpy()
         order = np.argsort(distances, kind="stable")
@@ -88,7 +137,7 @@ class PixelIndex:
             episode, step = int(self._episodes[place]), int(self._steps[place])
             row = int(self._first[episode]) + step
             named.append(Neighbour(episode, self._ids[episode], step, row, float(distances[place]), float(weight)))
-        return named
+        return Seen(tuple(named), self.usual)
 
 
 def _afar(frame: np.ndarray) -> np.ndarray:

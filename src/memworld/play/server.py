@@ -88,7 +88,10 @@ class PlayServer:
             Route(f"{episode}/strip", _picture(self._strip)),
             Route(f"{source}/map", _plain(self._map)),
             Route(f"{source}/search", self._search, methods=["POST"]),
-            Route("/api/recordings", _plain(lambda request: {"recordings": self._recordings.listed()})),
+            Route(
+                "/api/recordings",
+                _plain(lambda request: {"recordings": self._recordings.listed(), "folder": self._recordings.folder}),
+            ),
             Route("/api/recordings/{file}", self._recording),
             WebSocketRoute("/ws", self._socket),
         ]
@@ -119,7 +122,8 @@ class PlayServer:
         return self._library.source(request.path_params["name"])
 
     def _episodes(self, request: Request) -> dict[str, Any]:
-        return self._source(request).listed(_number(request, "offset", 0), _number(request, "limit", 100))
+        read = request.query_params.get("read") == "1"
+        return self._source(request).listed(_number(request, "offset", 0), _number(request, "limit", 100), read)
 
     def _frame(self, request: Request) -> bytes:
         return write_png(self._source(request).frame(_index(request), _whole(request.path_params["step"], "step")))
@@ -130,20 +134,25 @@ class PlayServer:
     def _map(self, request: Request) -> dict[str, Any]:
         stage = self._source(request).stage()
         projection, rows = stage.projection, stage.memory.rows
-        moments = zip(rows.episodes[projection.rows].tolist(), rows.steps[projection.rows].tolist(), strict=True)
+        columns = rows.episodes[projection.rows].tolist(), rows.steps[projection.rows].tolist()
+        moments = list(zip(*columns, strict=True))
         points = projection.points.astype(float).round(4).tolist()
-        return {"points": points, "rows": list(moments), "explained": list(projection.explained)}
+        ids = [stage.memory.ids[episode] for episode, _ in moments]
+        return {"points": points, "rows": moments, "ids": ids, "explained": list(projection.explained)}
 
     async def _search(self, request: Request) -> Response:
-        source, count = self._source(request), _count(request)
+        source, count, resized = self._source(request), _count(request), None
         if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
             episode, step = _moment(await read_body(request, _JSON_BYTES))
-            found = await run_in_threadpool(source.like_recorded, episode, step, count)
+            seen = await run_in_threadpool(source.like_recorded, episode, step, count)
         else:
             picture = await read_body(request, _PNG_BYTES)
             async with self._looking:  # decoded, a picture may fill fifty megabytes
-                found = await run_in_threadpool(source.found, picture, count)
-        return JSONResponse({"found": [neighbour_told(neighbour) for neighbour in found]})
+                seen, shape = await run_in_threadpool(source.found, picture, count)
+            if shape != source.info.observation_shape[:2]:
+                resized = list(shape)
+        found = [neighbour_told(neighbour) for neighbour in seen.found]
+        return JSONResponse({"found": found, "usual": seen.usual, "unlike": seen.unlike, "resized": resized})
 
     async def _recording(self, request: Request) -> Response:
         path = self._recordings.video(request.path_params["file"])

@@ -11,8 +11,8 @@ import numpy as np
 from memworld.actions import column_names
 from memworld.datasets import DatasetInfo, EpisodeEntry
 from memworld.errors import MemworldError
-from memworld.play.panels import Neighbour
-from memworld.play.pngs import read_png
+from memworld.play.pngs import png_shape, read_png
+from memworld.play.seen import Seen
 from memworld.play.stage import Stage
 
 
@@ -60,19 +60,27 @@ class Source(ABC):
         """Frames of an episode, uint8 (n, H, W, C)."""
 
     @abstractmethod
-    def like(self, frame: np.ndarray, count: int) -> list[Neighbour]:
+    def like(self, frame: np.ndarray, count: int) -> Seen:
         """The recorded moments most like a frame, uint8 (H, W, C), the nearest first."""
 
     @abstractmethod
     def about(self) -> dict[str, Any]:
         """What it is, in plain JSON values."""
 
-    def like_recorded(self, index: int, step: int, count: int) -> list[Neighbour]:
+    def like_recorded(self, index: int, step: int, count: int) -> Seen:
         """The recorded moments most like one of them."""
         return self.like(self.frame(index, step), count)
 
     def known(self, index: int) -> Curves | None:
         """One episode, if it need not be read for that."""
+        return self.curves(index)
+
+    def summed(self, index: int) -> Curves:
+        """One episode, of which no frames are going to be asked for.
+
+        Raises:
+            MemworldError: it is damaged.
+        """
         return self.curves(index)
 
     def stage(self) -> Stage:
@@ -111,12 +119,18 @@ class Source(ABC):
         steps = np.unique(np.linspace(0, self.entry(index).steps, count).round().astype(int))
         return np.concatenate(list(self.frames(index, steps.tolist())), 1)
 
-    def listed(self, offset: int, limit: int) -> dict[str, Any]:
-        """Some of the episodes, in plain JSON values."""
-        first = max(0, offset)
+    def listed(self, offset: int, limit: int, read: bool = False) -> dict[str, Any]:
+        """Some of the episodes, in plain JSON values.
+
+        Args:
+            offset: the first of them.
+            limit: how many.
+            read: whether to read one of which not all is known, which may take a while.
+        """
+        first, limit = max(0, offset), 1 if read else limit
         told = []
         for index in range(first, min(len(self.entries), first + max(0, min(limit, 1000)))):
-            known = self.known(index)
+            known = self.summed(index) if read else self.known(index)
             about = {"index": index, "id": self.entries[index].id, "steps": self.entries[index].steps}
             gained = None if known is None else float(known.rewards.sum(dtype=np.float64))
             told.append({**about, "return": gained, "terminated": None if known is None else known.terminated})
@@ -138,13 +152,13 @@ class Source(ABC):
             "source": dict(entry.source),
         }
 
-    def found(self, picture: bytes, count: int) -> list[Neighbour]:
-        """The recorded moments most like a picture, a PNG.
+    def found(self, picture: bytes, count: int) -> tuple[Seen, tuple[int, int]]:
+        """The recorded moments most like a picture, a PNG, which is resized for that; and its height and width.
 
         Raises:
             MemworldError: it is none, or is too large.
         """
-        return self.like(read_png(picture, self.info.observation_shape), count)
+        return self.like(read_png(picture, self.info.observation_shape), count), png_shape(picture)
 
     def _described(self) -> dict[str, Any]:
         """What is said of memories and data sets alike."""

@@ -100,12 +100,57 @@ def test_a_phone_shows_all_of_it(tab: Open, where: str) -> None:
     here.shot(f"phone-{'browse' if not live else 'two' if 'replay' in where else 'one'}", whole=False)
     if live:
         # What one plays with and what one sees are on the screen together.
-        box = here.page.get_by_role("button", name="LEFT", exact=True).bounding_box()
-        assert box
-        assert box["y"] + box["height"] < 844
+        for name in ("LEFT", "Play", "Step", "Reset"):
+            box = here.page.locator("#view-play").get_by_role("button", name=name, exact=True).bounding_box()
+            assert box
+            assert box["y"] + box["height"] < 844
+        here.says("Press Play, or hold the name of an action")  # there are no keys
+        narrow = here.ask("[...document.querySelectorAll('.panel')].map((panel) => panel.clientWidth)")
+        assert min(narrow) > 300
+        cut = "[...document.querySelectorAll('.panel select, .panel dd')].filter((e) => e.scrollWidth > e.clientWidth)"
+        assert here.ask(f"{cut}.length") == 0
         here.page.get_by_role("button", name="LEFT", exact=True).tap()
         here.until("memworld.state().step >= 1")
+        here.says("^$")  # what asked to play has been heeded
         no_barriers(here.page)
+
+
+@pytest.mark.parametrize("width", [360, 390, 430])
+def test_frames_are_whole_on_phones(tab: Open, width: int) -> None:
+    here = tab("#tab=browse", live=False, viewport={"width": width, "height": 800}, is_mobile=True)
+    here.until("document.querySelector('#episode-frame').complete")
+    box = here.page.locator("#episode-frame").bounding_box()
+    well = here.page.locator(".episode .well").bounding_box()
+    assert box
+    assert well
+    assert box["x"] >= well["x"]
+    assert box["x"] + box["width"] <= well["x"] + well["width"]
+    assert box["width"] > 250
+
+
+def test_the_buttons_stay_where_they_are_as_panels_come_and_go(tab: Open) -> None:
+    here = tab(FROM)
+    before = here.page.locator("#play").bounding_box()
+    for switch in ("Compare two settings", "The real world beside it"):
+        here.page.get_by_label(switch).check()
+    here.until("memworld.state().panels.length === 3")
+    here.steps(1)
+    assert here.page.locator("#play").bounding_box() == before
+    here.page.get_by_label("Compare two settings").uncheck()
+    here.until("memworld.state().panels.length === 2")
+    assert here.page.locator("#play").bounding_box() == before
+
+
+def test_dismissing_what_went_wrong_gives_the_focus_back(tab: Open) -> None:
+    here = tab(FROM)
+    here.page.get_by_label("mp4 video").uncheck()
+    here.page.get_by_role("checkbox", name="Episodes").uncheck()
+    here.page.locator("#record").focus()
+    here.page.keyboard.press("Enter")
+    here.page.get_by_role("alert").get_by_role("button", name="Dismiss").focus()
+    here.page.keyboard.press("Enter")
+    assert here.page.get_by_role("alert").is_hidden()
+    assert here.ask("document.activeElement.id") == "record"
 
 
 def test_little_motion_where_that_is_wished(tab: Open) -> None:

@@ -12,6 +12,7 @@ from playwright.sync_api import Route
 from memworld import open_dataset
 from memworld.formats import write_npz
 from memworld.memory import Memory
+from memworld.store import save_memory
 from memworld.world_model import WorldModel
 from tests.helpers import moving_square_dataset, untrained_vae
 from tests.play.browser.conftest import Open, Serve
@@ -81,6 +82,48 @@ def test_of_many_episodes_none_is_listed_anew_without_need(tab: Open, serve: Ser
     assert here.page.locator("tr[data-old]").count() == 500
 
 
+def test_what_only_reading_tells_is_filled_in_for_the_rows_on_screen(tab: Open, serve: Serve, tmp_path: Path) -> None:
+    data = moving_square_dataset(episodes=60, steps=5)
+    write_npz(data, tmp_path / "data")
+    (tmp_path / "data" / "episodes" / "e2.npz").write_bytes(b"damaged")
+    here = tab("", live=False, server=serve("browse", tmp_path / "data"), allowed=("400",))
+    told = "[...document.querySelectorAll('#episodes-body tr')].map((row) => row.cells[3].textContent)"
+    here.until(f"{told}.slice(3, 8).every((text) => text !== '–')")
+    assert here.ask(f"{told}[59]") == "–"  # far below what is on screen
+    unread = here.page.locator("tr[data-index='59'] td").nth(3)
+    assert unread.get_attribute("title") == "Known once the episode has been read, as when it is opened."
+    assert here.ask(f"{told}[2]") == "–"
+    assert here.ask(f"{told}[5]") == f"{data[5].rewards.sum():g}"
+    here.ask("document.querySelector('#episodes-scroll').scrollTop = 100000")
+    here.until(f"{told}[59] !== '–'")
+    assert unread.get_attribute("title") is None
+    assert here.page.get_by_role("alert").is_hidden()
+
+
+def test_the_chosen_episode_is_in_view(tab: Open, serve: Serve, tmp_path: Path) -> None:
+    write_npz(moving_square_dataset(episodes=60, steps=5), tmp_path / "data")
+    here = tab("#tab=browse&at=40.2", live=False, server=serve("browse", tmp_path / "data"))
+    here.until("document.querySelector('tr.chosen')?.dataset.index === '40'")
+    row, table = (here.page.locator(name).bounding_box() for name in ("tr.chosen", "#episodes-scroll"))
+    assert row
+    assert table
+    assert table["y"] < row["y"] < table["y"] + table["height"] - row["height"]
+
+
+def test_a_memory_without_episodes_leaves_no_other_picture_in_view(
+    tab: Open, serve: Serve, pong: Path, tmp_path: Path
+) -> None:
+    encoder = untrained_vae((16, 16, 1), (4, 4, 4))
+    save_memory(Memory(moving_square_dataset(1, 5).info, encoder), tmp_path / "empty", encoder=encoder)
+    here = tab("", live=False, server=serve("browse", pong / "memory", tmp_path / "empty"))
+    here.until("document.querySelector('#episode-frame').complete && document.querySelector('#episode-frame').src")
+    assert here.page.locator("#episode-frame").is_visible()
+    here.page.locator("#source").select_option("empty")
+    here.until("document.querySelector('#episode-title').textContent === 'No episodes'")
+    assert here.page.locator("#episode-frame").is_hidden()
+    assert here.page.locator("#curves").is_hidden()
+
+
 def test_the_last_episode_that_was_asked_for_is_shown(tab: Open, pong: Path) -> None:
     ids = open_dataset(pong / "episodes").ids
     here = tab("#tab=browse&source=episodes", live=False)
@@ -122,12 +165,23 @@ def test_a_picture_that_is_brought_along_is_found(tab: Open, pong: Path, tmp_pat
     first = here.page.locator("#found button").first
     assert dataset.ids[3] in first.inner_text()
     assert "step 77" in first.inner_text()
+    assert "distance 0" in first.inner_text()
+    assert "in nats" in (first.get_attribute("title") or "")
+    assert here.page.locator("#found-means").inner_text().startswith("Distance: KL divergence of latents, in nats.")
+    assert here.page.locator("#found-verdict").inner_text() == ""
+    wide = tmp_path / "wide.png"
+    Image.effect_noise((1280, 128), 90).save(wide)
+    here.page.locator("#upload").set_input_files(wide)
+    here.says("Nothing recorded is like this")
+    verdict = here.page.locator("#found-verdict").inner_text()
+    assert "The picture has 1280×128 pixels and was resized to 64×64 for this, which changes its shape." in verdict
     other = tmp_path / "not.png"
     other.write_bytes(b"not a picture at all")
     here = tab("#tab=browse", live=False, allowed=("400",))
     here.page.locator("#upload").set_input_files(other)
     here.until("!document.querySelector('#alert').hidden")
     assert "PNG" in here.page.get_by_role("alert").inner_text()
+    here.says("^$")  # the search is over
 
 
 def test_episodes_that_no_memory_holds_are_searched_for_in_one(tab: Open) -> None:
@@ -192,4 +246,28 @@ def test_what_cannot_be_opened_is_listed_with_the_reason(tab: Open, serve: Serve
     here.page.locator("#source").select_option("memory")
     here.page.locator("#episodes-body tr").first.wait_for()
     assert alert.is_hidden()
+    here.page.locator("#source").select_option("broken")
+    alert.wait_for()
+    assert here.page.locator("#view-browse").is_hidden()  # nothing of the memory stays
     here.shot("broken")
+    alert.get_by_role("button", name="Browse").click()
+    here.page.locator("#episodes-body tr").first.wait_for()
+    assert here.page.locator("#source").input_value() == "memory"
+
+
+def test_of_what_cannot_be_played_only_the_reason_is_shown(tab: Open) -> None:
+    here = tab("#tab=play&source=episodes", live=False)
+    alert = here.page.get_by_role("alert")
+    alert.wait_for()
+    assert "cannot be played" in alert.inner_text()
+    assert alert.get_by_role("button").count() == 1
+    for name in ("#stage", "#play", "#choose-start", "#record"):
+        assert here.page.locator(name).is_hidden()
+    alert.get_by_role("button", name="Play").click()
+    here.until("memworld.state().live")
+    assert here.page.locator("#play").is_enabled()
+    assert alert.is_hidden()
+
+
+def test_an_address_of_a_source_that_there_is_not_says_so(tab: Open) -> None:
+    tab("#tab=browse&source=gone", live=False).says('There is no source "gone" here')

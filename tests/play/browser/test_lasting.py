@@ -30,10 +30,13 @@ def test_what_is_played_is_recorded_and_downloaded(tab: Open, served: Served, tm
     video = tmp_path / "video.mp4"
     coming.value.save_as(video)
     assert video.read_bytes()[4:8] == b"ftyp"
-    name = next(
-        name for name in here.page.locator("#recordings li span:first-child").all_inner_texts() if "dream" in name
-    )
-    episode = list(open_dataset(served.log.parent / "runs" / "play" / name))[-1]  # the reset has begun another
+    folder = served.log.parent / "runs" / "play"
+    listed = here.page.locator("#recordings li").filter(has_text="Dream's episodes").first
+    assert "6 steps" in listed.inner_text()
+    assert "8 frames" in here.page.locator("#recordings li").filter(has_text="Video").first.inner_text()
+    assert str(folder) in here.page.locator("#recordings-where").inner_text()
+    name = listed.locator(".name").inner_text()
+    episode = list(open_dataset(folder / name))[-1]  # the reset has begun another
     assert len(episode.actions) == 5
     assert set(episode.actions.tolist()) == {2}  # RIGHT
 
@@ -151,5 +154,5 @@ def test_a_recording_whose_length_cannot_be_told_is_listed(tab: Open, serve: Ser
     here = tab(FROM, server=serve("play", pong / "memory"))
     listed = here.page.locator("#recordings li")
     listed.wait_for()
-    assert listed.inner_text().split("\n") == [name, "mp4 · 8 B"]
+    assert listed.inner_text().split("\n") == ["Video", "8 B", name]
     assert here.page.locator("#alert").is_hidden()

@@ -1,7 +1,11 @@
 """Playing by the keyboard: keys and actions, pause, step, reset, moments to start from."""
 
+import re
+from pathlib import Path
+
 from playwright.sync_api import WebSocket
 
+from memworld.world_model import WorldModel
 from tests.play.browser.conftest import Open
 
 FROM = "#tab=play&start=1.30"
@@ -12,8 +16,10 @@ def test_a_held_key_plays_and_its_action_is_heeded(tab: Open) -> None:
     assert here.state["began"]["episode"] == 1
     assert here.state["began"]["step"] == 30
     first = here.frame()
+    here.says("Hold a key to begin")
     here.shot("play-opened")
     here.page.keyboard.down("ArrowRight")
+    here.says("^$")  # what asked to begin has been heeded
     here.until("memworld.state().step >= 12")
     lit = here.page.locator(".key.lit")
     assert lit.locator(".hold").all_inner_texts() == ["RIGHT"]
@@ -95,16 +101,19 @@ def test_speed_is_kept(tab: Open) -> None:
     assert here.page.locator("#speed-text").inner_text() == "5 fps"
 
 
-def test_a_start_is_chosen_among_all_recorded_moments(tab: Open) -> None:
+def test_a_start_is_chosen_among_all_recorded_moments(tab: Open, pong: Path) -> None:
     here = tab(FROM)
     here.page.click("#choose-start")
     dialog = here.moment()
-    dialog.get_by_label("Episode").fill("3")
-    dialog.get_by_label("Episode").press("Enter")
+    ids = WorldModel.open(pong / "memory").memory.ids
+    here.until(f"document.querySelectorAll('#moment-episode option').length === {len(ids)}")
+    assert dialog.get_by_label("Episode").locator("option").all_inner_texts() == list(ids)
+    assert dialog.get_by_label("Episode").input_value() == "1"
+    dialog.get_by_label("Episode").select_option(ids[3])
     here.until("document.querySelector('#moment-where').textContent.startsWith('Step 0 of')")
     dialog.get_by_label("Step", exact=True).fill("41")
     here.until("document.querySelector('#moment-frame').complete")
-    assert dialog.locator("#moment-where").inner_text() == "Step 41 of 120 steps"
+    assert dialog.locator("#moment-where").inner_text() == "Step 41 of 119"
     here.shot("moment-chosen", whole=False)
     dialog.get_by_role("button", name="Start here").click()
     here.until("memworld.state().began.episode === 3 && memworld.state().step === 0")
@@ -122,9 +131,16 @@ def test_a_neighbour_opens_with_what_came_before_and_after(tab: Open) -> None:
     first = here.page.locator("#sources button").first
     here.until(f"document.querySelector('#sources .step').textContent === 'step {neighbour['step']}'")
     assert neighbour["id"] in (first.get_attribute("aria-label") or "")
+    assert re.search(r"\ndistance [\d.]+\nweight \d+ %", first.inner_text())
+    measure = here.page.locator("#sources-measure").inner_text()
+    assert measure == (
+        "Distance: squared, between how two moments look and move, on this memory's own scale. "
+        "Weight: its share in the prediction."
+    )
+    assert (first.get_attribute("title") or "").endswith(measure)
     first.click()
     dialog = here.moment()
-    here.until(f"document.querySelector('#moment-where').textContent === 'Step {neighbour['step']} of 120 steps'")
+    here.until(f"document.querySelector('#moment-where').textContent === 'Step {neighbour['step']} of 119'")
     assert dialog.locator("h2").inner_text() == f"Episode {neighbour['id']}"
     dialog.get_by_role("button", name=f"Step {neighbour['step'] + 1}", exact=True).click()
     assert dialog.locator("#moment-where").inner_text().startswith(f"Step {neighbour['step'] + 1} of")
@@ -138,13 +154,14 @@ def test_a_neighbour_opens_with_what_came_before_and_after(tab: Open) -> None:
     dialog.wait_for(state="hidden")
 
 
-def test_the_map_opens_moments_and_shows_the_way(tab: Open) -> None:
+def test_the_map_opens_moments_and_shows_the_way(tab: Open, pong: Path) -> None:
     here = tab(FROM)
     here.until("document.querySelector('#map-caption').textContent.includes('varies most')")
     here.steps(3)
     here.page.locator("#map").focus()
     here.page.keyboard.press("ArrowUp")
-    assert here.page.locator("#map-caption").inner_text().startswith("Episode ")
+    caption = here.page.locator("#map-caption").inner_text()
+    assert re.match(rf"Episode ({'|'.join(WorldModel.open(pong / 'memory').memory.ids)}), step \d+:", caption)
     here.page.keyboard.press("ArrowLeft")
     here.page.keyboard.press("Enter")
     dialog = here.moment()
@@ -164,6 +181,7 @@ def test_the_page_measures_itself(tab: Open) -> None:
     assert told["presses"] >= 5
     assert 0 < told["median"] <= told["p99"] < 10_000
     here.until("document.querySelector('#performance').textContent.includes('key to frame')")
+    assert "99 %" not in here.page.locator("#performance").inner_text()  # of so few
 
 
 def test_there_is_never_more_than_one_step_on_its_way(tab: Open) -> None:

@@ -1,8 +1,13 @@
 """Strategies and their settings while it plays, two dreams, the real world beside them, and other keys."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.play.browser.conftest import Open
+from memworld.memory import Memory
+from memworld.world_model import WorldModel
+from tests.helpers import moving_square_dataset, untrained_vae
+from tests.play.browser.conftest import Open, Serve
 
 FROM = "#tab=play&start=1.30"
 
@@ -37,13 +42,61 @@ def test_the_strategy_is_switched_while_it_plays(tab: Open) -> None:
 
 def test_only_what_a_strategy_heeds_can_be_set(tab: Open) -> None:
     here = tab(FROM)
-    assert here.page.get_by_label("Aggregator").is_disabled()
-    assert here.page.get_by_label("Neighbours (k)").is_disabled()
+    assert here.page.get_by_label("Aggregator").count() == 0
+    assert here.page.get_by_label("Neighbours (k)").count() == 0
     assert here.page.get_by_label("Mode").is_enabled()
     here.page.get_by_label("Strategy", exact=True).select_option("rollout")
     here.until("memworld.state().dreams[0].strategy === 'rollout'")
     assert here.page.get_by_label("Aggregator").is_enabled()
-    assert here.page.get_by_label("Neighbours (k)").is_disabled()  # it takes one of each episode
+    assert here.page.get_by_label("Neighbours (k)").count() == 0  # it takes one of each episode
+
+
+def test_every_setting_and_every_picture_is_explained(tab: Open) -> None:
+    here = tab(FROM + "&dream=strategy:analogues&dream=strategy:replay_l2")
+    controls = here.page.locator("#settings select, #settings input")
+    assert controls.count() == 4 + 7
+    for control in controls.all():
+        assert (control.get_attribute("title") or "").endswith(".")
+    pictures = here.page.get_by_label("Picture").first.locator("option").all_inner_texts()
+    assert pictures == [
+        "decoded, still parts kept sharp",
+        "decoded (blurs and fades where unsure)",
+        "recorded pieces (sharp)",
+    ]
+    assert "recorded frame (sharp)" in here.page.get_by_label("Picture").last.inner_text()
+
+
+def test_support_that_says_nothing_is_no_number(tab: Open) -> None:
+    here = tab(FROM + "&dream=strategy:replay_kl,k:1,conditioning:none")
+    here.steps(2)
+    support = here.page.locator(".meter.support")
+    here.until("document.querySelector('.meter.support dd').textContent.includes('found that very one')")
+    assert support.locator("dd span").first.inner_text() == "–"
+    assert "at distance 0" in (support.get_attribute("title") or "")
+    assert here.page.locator("#support-now").inner_text() == "–"
+
+
+def test_what_is_being_made_ready_is_told(tab: Open, serve: Serve, tmp_path: Path) -> None:
+    data = moving_square_dataset(episodes=6, steps=20)
+    memory = Memory(data.info, encoder := untrained_vae((16, 16, 1), (4, 4, 4)))
+    memory.extend(data, encoder)
+    WorldModel(encoder, memory).save(tmp_path / "memory")
+    here = tab("#tab=play&start=1.3", server=serve("play", tmp_path / "memory"))
+    here.steps(1)
+    strategy = here.page.get_by_label("Strategy of dream 1")
+    strategy.select_option("hybrid")
+    pending = here.until("""(() => {
+        const [panel, form] = ["#frames select", "#setting-0-strategy"].map((name) => document.querySelector(name));
+        const [text, time] = ["#busy-text", "#busy-time"].map((name) => document.querySelector(name).textContent);
+        return !document.querySelector("#busy").hidden && [panel.value, panel.title, form.value, text, time];
+    })()""")
+    assert (pending[0], pending[2]) == ("hybrid", "hybrid")
+    assert pending[1].startswith("Asked for, and not ready yet.")
+    assert pending[3].startswith("Getting ready: hybrid learns from memory")
+    assert pending[4].endswith(" s so far")
+    here.until("memworld.state().dreams[0].strategy === 'hybrid'")
+    here.says("The settings hold from here on")
+    assert here.page.locator("#busy").is_hidden()
 
 
 def test_a_setting_that_cannot_be_is_told_and_taken_back(tab: Open) -> None:
@@ -180,3 +233,14 @@ def test_a_gamepad_plays_by_stick_and_buttons(tab: Open) -> None:
 def test_a_strategy_that_there_is_not_gives_way_to_the_usual_one(tab: Open, strategy: str) -> None:
     here = tab(f"{FROM}&dream=strategy:{strategy}")
     assert here.state["dreams"] == [{"strategy": "analogues"}]
+    here.says(f'There is no strategy "{strategy}": analogues dreams instead. Hold a key to begin')
+
+
+def test_where_a_start_is_no_more_the_first_moment_is_opened(tab: Open) -> None:
+    here = tab("#tab=play&start=99.5", live=False)
+    alert = here.page.get_by_role("alert")
+    alert.wait_for()
+    assert "episodes 0 to 3, not 99" in alert.inner_text()
+    alert.get_by_role("button", name="Open again").click()
+    here.until("memworld.state().live")
+    assert (here.state["began"]["episode"], here.state["began"]["step"]) == (0, 0)

@@ -41,6 +41,15 @@ export const about = () => ask("/api/about");
  */
 export const episodes = (source, offset, limit) => ask(`${base(source)}/episodes?offset=${offset}&limit=${limit}`);
 
+/**
+ * One episode of the list, read if that is what it takes to tell all of it.
+ * @param {string} source
+ * @param {number} index
+ * @returns {Promise<import("./types.js").Entry>}
+ */
+export const read = async (source, index) =>
+  (await ask(`${base(source)}/episodes?offset=${index}&limit=1&read=1`)).episodes[0];
+
 /** @type {Map<string, Promise<import("./types.js").Episode>>} the last few episodes that were asked for */
 const kept = new Map();
 
@@ -84,7 +93,7 @@ export const map = (source) => ask(`${base(source)}/map`);
  * @param {string} source the memory to search in
  * @param {Blob | import("./types.js").Moment & {source?: string}} what
  * @param {number} [count]
- * @returns {Promise<import("./types.js").Neighbour[]>}
+ * @returns {Promise<import("./types.js").Found>}
  */
 export async function search(source, what, count = 12) {
   const path = `${base(source)}/search?count=${count}`;
@@ -92,11 +101,11 @@ export async function search(source, what, count = 12) {
     what instanceof Blob
       ? { method: "POST", headers: { "Content-Type": "image/png" }, body: what }
       : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(what) };
-  return (await ask(path, options)).found;
+  return ask(path, options);
 }
 
-/** @returns {Promise<import("./types.js").Recording[]>} */
-export const recordings = async () => (await ask("/api/recordings")).recordings;
+/** @returns {Promise<{recordings: import("./types.js").Recording[], folder: string}>} */
+export const recordings = () => ask("/api/recordings");
 
 /** @param {string} name */
 export const recording = (name) => `/api/recordings/${encodeURIComponent(name)}`;

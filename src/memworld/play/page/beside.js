@@ -2,6 +2,7 @@
 
 import { drawSupport } from "./charts.js";
 import { byId, setText } from "./dom.js";
+import { distanceOf } from "./explain.js";
 import { MapView } from "./map.js";
 import { Sources } from "./sources.js";
 import { known } from "./words.js";
@@ -20,7 +21,7 @@ export class Beside {
    */
   constructor(player, open) {
     this.player = player;
-    this.sources = new Sources(byId("sources"), byId("sources-note"), open);
+    this.sources = new Sources(byId("sources"), byId("sources-note"), byId("sources-measure"), open);
     this.map = new MapView(byId("map"), byId("map-caption"), open);
     for (const i of [0, 1]) byId(`focus-${i}`).addEventListener("click", () => this.look(i));
     new ResizeObserver(() => this.show(true)).observe(byId("support"));
@@ -42,7 +43,7 @@ export class Beside {
     // While it plays, answers without thumbnails are passed over: to fetch those would slow it down.
     if (still || panel?.neighbours.every((moment) => moment.thumb !== undefined)) {
       const since = player.step - (traces[dream]?.searched ?? 0);
-      this.sources.show(panel, player.latest, player.source?.name ?? "", since);
+      this.sources.show(panel, player.latest, player.source?.name ?? "", since, distanceOf(player.dreams[dream]));
     }
     const time = performance.now();
     if (!still && time - this.#at < EVERY) return;
@@ -50,9 +51,11 @@ export class Beside {
     const supports = traces.map((trace) => trace.supports);
     drawSupport(byId("support"), supports, CHART_STEPS);
     const support = panel?.support ?? null;
-    const says = support == null ? "" : `${support.toFixed(2)}, ${known(support)}`;
+    const why = panel?.no_support ?? "";
+    const says = support == null ? "–" : `${support.toFixed(2)}, ${known(support)}`;
     setText(byId("support-now"), says);
-    byId("support").setAttribute("aria-label", `Support over time, now ${says || "not known"}`);
+    byId("support-now").title = why;
+    byId("support").setAttribute("aria-label", `Support over time, now ${why ? `not told: ${why}` : says}`);
     this.map.show(traces.map((trace) => trace.places));
     const at = player.began;
     setText(byId("where"), at ? `Step ${player.step} since episode ${at.id ?? at.episode}, step ${at.step}` : "");

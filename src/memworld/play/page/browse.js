@@ -4,9 +4,10 @@ import * as api from "./api.js";
 import { curveStep, curveX, drawCurves } from "./charts.js";
 import { byId, el, setText } from "./dom.js";
 import { EpisodeTable } from "./episodes.js";
+import { RANK, searchDistance, searchVerdict } from "./explain.js";
 import { MomentTile } from "./sources.js";
 import { say, shown } from "./status.js";
-import { actionNames, actionText, counted, points, shortTitle } from "./words.js";
+import { actionNames, actionText, counted, points, short, shortTitle, stepOf } from "./words.js";
 
 /** @typedef {import("./types.js").Source} Source */
 /** @typedef {import("./types.js").Moment} Moment */
@@ -82,6 +83,11 @@ export class Browser extends EventTarget {
     if (this.source !== source) {
       this.source = source;
       this.#episode = null;
+      // Nothing of the source before stays in view.
+      byId("episode-body").classList.add("unread");
+      byId("episode-body").hidden = false;
+      setText(byId("episode-title"), "Episode");
+      this.#tell([], "", "");
       const here = byId("play-here");
       here.disabled = !source.playable;
       here.title = source.why_not ?? "";
@@ -115,6 +121,7 @@ export class Browser extends EventTarget {
     const episode = await api.episode(source.name, index);
     if (this.source !== source || this.#asked !== asked) return; // something else was asked for since
     this.#episode = episode;
+    byId("episode-body").classList.remove("unread");
     this.at = { episode: index, step: 0, id: episode.id };
     this.table.mark(index, episode);
     setText(byId("episode-title"), `Episode ${episode.id}`);
@@ -134,6 +141,7 @@ export class Browser extends EventTarget {
 
   #empty() {
     setText(byId("episode-title"), "No episodes");
+    byId("episode-body").hidden = true;
     say("There is no episode in it.");
   }
 
@@ -144,11 +152,11 @@ export class Browser extends EventTarget {
     this.at = { ...this.at, step: Math.min(episode.steps - 1, Math.max(0, step)) };
     step = this.at.step;
     this.scrubber.value = String(step);
-    this.scrubber.setAttribute("aria-valuetext", `step ${step} of ${episode.steps - 1}`);
+    this.scrubber.setAttribute("aria-valuetext", `step ${stepOf(step, episode.steps)}`);
     const frame = byId("episode-frame");
     frame.src = api.frame(source.name, this.at);
     frame.alt = `Frame of episode ${episode.id} at step ${step}`;
-    setText(byId("at-step"), `${step} of ${episode.steps - 1}`);
+    setText(byId("at-step"), stepOf(step, episode.steps));
     setText(byId("at-action"), actionText(source, episode, step));
     setText(byId("at-reward"), points(episode.rewards[step]));
     byId("strip-at").style.left = `${curveX(step, episode.steps, byId("strip").clientWidth)}px`;
@@ -213,16 +221,29 @@ export class Browser extends EventTarget {
 
   /** @param {Blob | Moment} what @param {string} memory */
   async #search(what, memory) {
-    say("Searching memory…");
-    const found = await api.search(memory, what, FOUND);
+    const source = this.sources.find(({ name }) => name === memory);
+    if (!source) return;
+    say("Searching…");
+    const seen = await api.search(memory, what, FOUND);
     this.#searched = memory;
+    this.#tell(seen.found, searchVerdict(source, seen, short), `${searchDistance(source)} ${RANK}`);
+    say(seen.unlike ? "Nothing recorded is like this." : `${counted(seen.found.length, "recorded moment")} found.`);
+  }
+
+  /**
+   * Show what was found, or nothing.
+   * @param {import("./types.js").Neighbour[]} found
+   * @param {string} verdict
+   * @param {string} means what distances and weights mean
+   */
+  #tell(found, verdict, means) {
     this.tiles.forEach((tile, i) => {
-      tile.show(found[i] ?? null, memory, null);
+      tile.show(found[i] ?? null, this.#searched, null, means);
       tile.root.parentElement.hidden = !found[i];
     });
-    setText(byId("found-title"), `Seen before, in ${counted(found.length, "recorded moment")}`);
-    byId("found-none").hidden = true;
-    say(`${counted(found.length, "recorded moment")} found.`);
+    setText(byId("found-verdict"), verdict);
+    setText(byId("found-means"), means);
+    byId("found-none").hidden = found.length > 0;
   }
 
   /** @param {HTMLElement} zone */

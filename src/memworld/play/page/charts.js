@@ -36,15 +36,32 @@ export function drawSupport(canvas, lines, steps) {
   const across = (width - LEFT - RIGHT) / Math.max(1, steps - 1);
   lines.forEach((line, i) => {
     const late = line.slice(-steps);
-    const points = late.flatMap((support, t) => (support == null ? [] : [[LEFT + t * across, y(support)]]));
-    context.strokeStyle = colour(i === 0 ? "--accent" : "--text");
+    const ink = colour(i === 0 ? "--accent" : "--text");
+    context.strokeStyle = ink;
     context.setLineDash(i === 0 ? [] : [5, 3]);
     context.lineWidth = 2;
-    stroke(context, points);
+    const runs = unbroken(late).map((run) => run.map(({ t, support }) => [LEFT + t * across, y(support)]));
+    for (const run of runs) stroke(context, run);
     context.setLineDash([]);
-    const last = points[points.length - 1];
-    if (last) dot(context, last[0], last[1], 3, colour(i === 0 ? "--accent" : "--text"));
+    for (const run of runs) if (run.length === 1) dot(context, run[0][0], run[0][1], 1.5, ink);
+    const last = runs.at(-1)?.at(-1);
+    if (last && late.at(-1) != null) dot(context, last[0], last[1], 3, ink);
   });
+}
+
+/**
+ * The stretches of a line in which every step is known.
+ * @param {(number | null)[]} line
+ */
+function unbroken(line) {
+  /** @type {{t: number, support: number}[][]} */
+  const runs = [];
+  line.forEach((support, t) => {
+    if (support == null) return;
+    if (line[t - 1] == null || !runs.length) runs.push([]);
+    runs[runs.length - 1].push({ t, support });
+  });
+  return runs;
 }
 
 /**

@@ -2,18 +2,20 @@
 
 import * as api from "./api.js";
 import { byId, el, setText } from "./dom.js";
+import { Returns } from "./returns.js";
 import { counted, short } from "./words.js";
 
 /** @typedef {import("./types.js").Entry} Entry */
 
 const PAGE = 500;
 const MOST = 10000;
+const UNREAD = "Known once the episode has been read, as when it is opened.";
 /** @type {Record<string, string>} */
 const END = { true: "ended", false: "cut off" };
 
-/** @type {{name: string, label: string, of: (entry: Entry) => string | number, text: (entry: Entry) => string}[]} */
+/** @type {{name: string, label: string, title?: string, of: (entry: Entry) => string | number, text: (entry: Entry) => string}[]} */
 const COLUMNS = [
-  { name: "index", label: "#", of: (entry) => entry.index, text: (entry) => String(entry.index) },
+  { name: "index", label: "#", title: "Its number, as addresses have it", of: (entry) => entry.index, text: (entry) => String(entry.index) },
   { name: "id", label: "Episode", of: (entry) => entry.id, text: (entry) => entry.id },
   { name: "steps", label: "Steps", of: (entry) => entry.steps, text: (entry) => entry.steps.toLocaleString("en") },
   { name: "return", label: "Return", of: (entry) => entry.return ?? -Infinity, text: (entry) => short(entry.return) },
@@ -41,10 +43,17 @@ export class EpisodeTable {
     this.choose = choose;
     this.body = byId("episodes-body");
     const heads = COLUMNS.map((column) => {
-      const button = el("button", { type: "button", onclick: () => this.#sort(column) }, column.label);
+      const sort = () => this.#sort(column);
+      const button = el("button", { type: "button", title: column.title, onclick: sort }, column.label);
       return el("th", { scope: "col", "data-column": column.name }, button);
     });
     byId("episodes-head").replaceChildren(...heads);
+    this.scroll = byId("episodes-scroll");
+    this.returns = new Returns(
+      () => this.#unread(),
+      (entry) => this.#learn(entry.index, entry.return, entry.terminated),
+    );
+    this.scroll.addEventListener("scroll", () => this.returns.go(this.#source), { passive: true });
     byId("episodes-more").addEventListener("click", () => {
       // Of thousands none is drawn anew.
       this.body.append(...this.#order.slice(this.#shown, this.#shown + PAGE).map((entry) => this.#row(entry)));
@@ -59,6 +68,7 @@ export class EpisodeTable {
     this.#entries = [];
     this.#shown = PAGE;
     this.#chosen = -1;
+    this.returns.clear();
     setText(byId("episodes-note"), "Reading…");
     this.#draw();
     do {
@@ -67,6 +77,7 @@ export class EpisodeTable {
       this.#total = total;
       this.#entries.push(...episodes);
       this.#draw();
+      this.returns.go(source);
       if (!episodes.length) break;
     } while (this.#entries.length < Math.min(this.#total, MOST));
     const cut =
@@ -81,17 +92,49 @@ export class EpisodeTable {
    */
   mark(index, episode) {
     this.#chosen = index;
-    const entry = this.#entries.find((each) => each.index === index);
-    if (entry && entry.return == null && episode) {
-      entry.return = episode.rewards.reduce((sum, reward) => sum + reward, 0);
-      entry.terminated = episode.terminated;
-      const row = this.body.querySelector(`tr[data-index="${index}"]`);
-      for (const name of ["return", "end"]) {
-        const at = COLUMNS.findIndex((column) => column.name === name);
-        if (row) setText(row.cells[at], COLUMNS[at].text(entry));
-      }
-    }
+    const sum = episode?.rewards.reduce((sum, reward) => sum + reward, 0);
+    if (episode) this.#learn(index, sum ?? null, episode.terminated);
     for (const row of this.body.children) this.#markRow(/** @type {HTMLElement} */ (row));
+    this.#toChosen();
+    this.returns.go(this.#source);
+  }
+
+  /**
+   * Take in what is known of an episode now.
+   * @param {number} index
+   * @param {number | null} sum its return
+   * @param {boolean | null} terminated
+   */
+  #learn(index, sum, terminated) {
+    const entry = this.#entries.find((each) => each.index === index);
+    if (!entry || entry.return != null) return;
+    Object.assign(entry, { return: sum, terminated });
+    const row = this.body.querySelector(`tr[data-index="${index}"]`);
+    for (const name of ["return", "end"]) {
+      const at = COLUMNS.findIndex((column) => column.name === name);
+      if (!row) continue;
+      setText(row.cells[at], COLUMNS[at].text(entry));
+      row.cells[at].removeAttribute("title");
+    }
+  }
+
+  /** The episodes in view of which not all is known. */
+  #unread() {
+    const [tall, top] = [this.body.rows[0]?.offsetHeight, this.scroll.scrollTop];
+    if (!tall) return [];
+    const on = this.#order.slice(Math.floor(top / tall), Math.ceil((top + this.scroll.clientHeight) / tall));
+    return on.filter((entry) => entry.return == null).map((entry) => entry.index);
+  }
+
+  /** Scroll the table, and nothing else, to the chosen row. */
+  #toChosen() {
+    const row = /** @type {HTMLElement | null} */ (this.body.querySelector("tr.chosen"));
+    if (!row) return;
+    const head = byId("episodes-head").offsetHeight;
+    const { scroll } = this;
+    if (row.offsetTop < scroll.scrollTop + head) scroll.scrollTop = row.offsetTop - head;
+    const below = row.offsetTop + row.offsetHeight - scroll.clientHeight;
+    if (below > scroll.scrollTop) scroll.scrollTop = below;
   }
 
   /** @param {HTMLElement} row */
@@ -131,7 +174,8 @@ export class EpisodeTable {
   /** @param {Entry} entry */
   #row(entry) {
     const cells = COLUMNS.map((column) => {
-      if (column.name !== "id") return el("td", {}, column.text(entry));
+      const unread = entry.return == null && (column.name === "return" || column.name === "end");
+      if (column.name !== "id") return el("td", { title: unread ? UNREAD : null }, column.text(entry));
       const open = el("button", { type: "button", title: entry.id, onclick: () => this.choose(entry.index) }, entry.id);
       return el("td", {}, open);
     });

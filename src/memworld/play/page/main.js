@@ -23,6 +23,7 @@ async function run(about) {
   /** @type {"play" | "browse"} */
   let tab = place.tab ?? about.opens;
   let source = sources.find(({ name }) => name === place.source) ?? sources[0];
+  let notice = !place.source || source.name === place.source ? "" : `There is no source "${place.source}" here. `;
 
   const moment = new MomentDialog({
     start: (from, at) => playFrom(from, at),
@@ -54,32 +55,37 @@ async function run(about) {
   async function show(to, at) {
     tab = to;
     settle();
+    const shows = source.frame && (to === "browse" || source.playable);
     for (const name of ["play", "browse"]) {
-      byId(`view-${name}`).hidden = name !== to;
+      byId(`view-${name}`).hidden = name !== to || !shows; // of what cannot be shown, only the reason is
       byId(`tab-${name}`).setAttribute("aria-selected", String(name === to));
       byId(`tab-${name}`).tabIndex = name === to ? 0 : -1;
     }
     byId("source").value = source.name;
     document.title = `${source.title} · memworld`;
     remember();
-    if (!source.frame) return fail(`${source.title} cannot be opened: ${source.why_not}`);
-    if (to === "browse") {
+    const told = notice;
+    notice = "";
+    if (!shows || to === "browse") {
       view.player.pause();
-      say("");
-      return browser.show(source, at ?? (browser.source === source ? browser.at : undefined));
+      say(told);
     }
-    if (!source.playable) {
-      const other = sources.find(({ playable }) => playable);
-      const reason = source.why_not ?? "It holds no memory.";
-      fail(
-        `${source.title} cannot be played: ${reason}`,
-        other && { label: `Play ${other.title}`, act: () => playFrom(other, null) },
-      );
-      return;
-    }
+    if (!shows) return refuse(to);
+    if (to === "browse") return browser.show(source, at ?? (browser.source === source ? browser.at : undefined));
     const { player } = view;
+    view.notice = told;
     if (player.source !== source) await view.open(source, place.dreams, at ?? place.start, place.real);
     else if (at && !player.live) await view.open(source, player.dreams, at, player.real);
+  }
+
+  /** Say why the source cannot be shown in a tab, and offer one that can. @param {"play" | "browse"} to */
+  function refuse(to) {
+    const plays = to === "play";
+    const other = sources.find(({ playable, frame }) => (plays ? playable : frame));
+    const what = `${source.title} cannot be ${source.frame ? "played" : "opened"}`;
+    const act = () => other && (plays ? playFrom(other, null) : look(other, { episode: 0, step: 0 }));
+    const remedy = other && { label: `${plays ? "Play" : "Browse"} ${shortTitle(other)}`, act };
+    fail(`${what}: ${source.why_not ?? "it holds no memory"}`, remedy, true);
   }
 
   /** @param {Source} from @param {Moment | null} at null draws a start */

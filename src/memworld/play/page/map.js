@@ -151,7 +151,7 @@ export class MapView {
     const row = at == null ? null : this.#map?.rows[at];
     this.#tell(
       row
-        ? `Episode ${row[0]}, step ${row[1]}: click, or press Enter, to open it.`
+        ? `Episode ${this.#map?.ids[/** @type {number} */ (at)]}, step ${row[1]}: click, or press Enter, to open it.`
         : this.#map
           ? this.#usual()
           : this.#told,

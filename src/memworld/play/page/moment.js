@@ -2,12 +2,16 @@
 
 import * as api from "./api.js";
 import { byId, el, setText } from "./dom.js";
+import { RANK, searchDistance, searchVerdict } from "./explain.js";
 import { MomentTile } from "./sources.js";
 import { shown } from "./status.js";
-import { actionText, counted, points } from "./words.js";
+import { actionText, points, short, stepOf } from "./words.js";
 
 const AROUND = 4;
 const FOUND = 12;
+/** Episodes that are asked for at a time, and that are listed. */
+const PAGE = 1000;
+const LISTED = 10000;
 
 export class MomentDialog {
   /** @type {import("./types.js").Source | null} */
@@ -16,6 +20,8 @@ export class MomentDialog {
   #at = { episode: 0, step: 0 };
   /** @type {import("./types.js").Episode | null} */
   #episode = null;
+  /** @type {import("./types.js").Source | null} whose episodes are listed */
+  #listed = null;
 
   /**
    * @param {{start: (source: import("./types.js").Source, moment: import("./types.js").Moment) => void,
@@ -58,12 +64,32 @@ export class MomentDialog {
     this.#source = source;
     this.#episode = null;
     setText(byId("moment-where"), "Reading…");
-    this.episode.max = source.episodes - 1;
-    setText(byId("moment-episodes"), `of 0 to ${source.episodes - 1}`);
+    if (this.#listed !== source) this.#list(source);
     byId("moment-start").disabled = !source.playable;
     if (!this.dialog.open) this.dialog.showModal();
     this.step.focus();
     return this.#go(moment);
+  }
+
+  /** List the episodes to choose from. */
+  #list = shown(async (/** @type {import("./types.js").Source} */ source) => {
+    this.#listed = source;
+    this.episode.replaceChildren();
+    for (let from = 0; from < Math.min(source.episodes, LISTED); from += PAGE) {
+      const { episodes } = await api.episodes(source.name, from, PAGE);
+      if (this.#listed !== source) return;
+      for (const { index, id } of episodes) this.#option(index, id);
+      if (this.#episode) this.episode.value = String(this.#at.episode);
+    }
+  });
+
+  /** List an episode in its place, unless it is. @param {number} index @param {string} id */
+  #option(index, id) {
+    const { options } = this.episode;
+    let place = options.length;
+    while (place > 0 && Number(options[place - 1].value) >= index) place--;
+    if (Number(options[place]?.value) === index) return;
+    this.episode.insertBefore(el("option", { value: index }, id), options[place] ?? null);
   }
 
   /** @param {import("./types.js").Moment} moment */
@@ -83,14 +109,15 @@ export class MomentDialog {
   /** @param {import("./types.js").Source} source @param {import("./types.js").Episode} episode */
   #show(source, episode) {
     const { step } = this.#at;
-    this.episode.value = String(this.#at.episode);
+    this.#option(episode.index, episode.id);
+    this.episode.value = String(episode.index);
     this.step.max = String(episode.steps - 1);
     this.step.value = String(step);
-    this.step.setAttribute("aria-valuetext", `step ${step} of ${episode.steps - 1}`);
+    this.step.setAttribute("aria-valuetext", `step ${stepOf(step, episode.steps)}`);
     this.frame.src = api.frame(source.name, this.#at);
     this.frame.alt = `Recorded frame: episode ${episode.id}, step ${step}`;
     setText(byId("moment-title"), `Episode ${episode.id}`);
-    setText(byId("moment-where"), `Step ${step} of ${counted(episode.steps, "step")}`);
+    setText(byId("moment-where"), `Step ${stepOf(step, episode.steps)}`);
     setText(byId("moment-action"), actionText(source, episode, step));
     setText(byId("moment-reward"), points(episode.rewards[step]));
     for (const { by, root, image, caption } of this.strip) {
@@ -115,12 +142,14 @@ export class MomentDialog {
 
   async #search() {
     if (!this.#source) return;
-    const source = this.#source.name;
-    const found = await api.search(source, { episode: this.#at.episode, step: this.#at.step }, FOUND);
+    const source = this.#source;
+    const seen = await api.search(source.name, { episode: this.#at.episode, step: this.#at.step }, FOUND);
+    const means = `${searchDistance(source)} ${RANK}`;
     this.tiles.forEach((tile, i) => {
-      tile.show(found[i] ?? null, source, null);
-      tile.root.parentElement.hidden = !found[i];
+      tile.show(seen.found[i] ?? null, source.name, null, means);
+      tile.root.parentElement.hidden = !seen.found[i];
     });
+    setText(byId("moment-means"), [searchVerdict(source, seen, short), means].filter(Boolean).join(" "));
     const results = byId("moment-results");
     results.hidden = false;
     results.scrollIntoView({ block: "nearest" });

@@ -1,7 +1,8 @@
 /** The frames, large and sharp, side by side, with what is predicted below each. */
 
 import { byId, el, setText } from "./dom.js";
-import { choiceName, known, percent, points, SUPPORTED } from "./words.js";
+import { choiceName, settingHelp } from "./explain.js";
+import { known, percent, points, SUPPORTED } from "./words.js";
 
 /** @typedef {import("./types.js").Panel} Shown */
 
@@ -17,14 +18,17 @@ class PanelView {
     this.canvas = el("canvas", { class: "frame", role: "img", "aria-label": "no frame yet" });
     this.veil = el("p", { class: "veil", hidden: true });
     this.title = el("h3", {}, kind === "real" ? "The real world" : `Dream ${number + 1}`);
-    const options = strategies.map((name) => el("option", { value: name }, choiceName(name)));
+    const options = strategies.map((name) => el("option", { value: name, title: settingHelp("strategy", name, name) }, choiceName(name)));
     this.strategy = el("select", { "aria-label": `Strategy of dream ${number + 1}` }, ...options);
     this.strategy.addEventListener("change", () => onstrategy(this.strategy.value));
     this.bar = el("span", { class: "fill" });
-    this.values = Object.fromEntries(["support", "reward", "total", "ends"].map((name) => [name, el("dd", {}, "–")]));
+    this.values = Object.fromEntries(["support", "reward", "total", "ends"].map((name) => [name, el("span", {}, "–")]));
+    this.word = el("span", { class: "word" });
+    this.why = el("span", { class: "unseen" });
     const meter = (/** @type {string} */ label, /** @type {string} */ name, /** @type {Node[]} */ ...more) =>
-      el("div", { class: `meter ${name}` }, el("dt", {}, label), this.values[name], ...more);
-    const support = meter("Support", "support", el("span", { class: "bar", "aria-hidden": "true" }, this.bar));
+      el("div", { class: `meter ${name}` }, el("dt", {}, label), el("dd", {}, this.values[name], ...more));
+    const bar = el("span", { class: "bar", "aria-hidden": "true" }, this.bar);
+    this.support = meter("Support", "support", this.word, this.why, bar);
     const meters = [meter("Reward", "reward"), meter("Total", "total"), meter("Ends here", "ends")];
     this.root = el(
       "article",
@@ -36,7 +40,7 @@ class PanelView {
         ...(kind === "dream" ? [this.strategy] : [el("span", { class: "note" }, "same keys")]),
       ),
       el("div", { class: "well" }, this.canvas, this.veil),
-      el("dl", { class: "meters" }, ...(kind === "dream" ? [support, ...meters] : meters.slice(0, 2))),
+      el("dl", { class: "meters" }, ...(kind === "dream" ? [this.support, ...meters] : meters.slice(0, 2))),
     );
     this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d"));
   }
@@ -64,11 +68,15 @@ class PanelView {
       this.root.classList.toggle("unsupported", support >= SUPPORTED);
     }
     if (!tell) return;
-    setText(this.values.support, panel.support == null ? "–" : `${panel.support.toFixed(2)} ${known(panel.support)}`);
+    setText(this.values.support, panel.support == null ? "–" : panel.support.toFixed(2));
+    setText(this.word, known(panel.support));
+    setText(this.why, panel.no_support);
+    this.support.title = panel.no_support;
     setText(this.values.reward, points(panel.reward));
     setText(this.values.total, points(panel.total));
     setText(this.values.ends, percent(panel.termination));
-    const says = this.kind === "real" ? "the real world" : `dream, ${known(panel.support) || "at its start"}`;
+    const support = known(panel.support) || (answer.header.step ? "support not told" : "at its start");
+    const says = this.kind === "real" ? "the real world" : `dream, ${support}`;
     this.canvas.setAttribute("aria-label", `${this.title.textContent}: ${says}, step ${answer.header.step}`);
   }
 }
@@ -95,8 +103,9 @@ export class Panels {
    * @param {import("./types.js").Settings[]} dreams
    * @param {boolean} real
    * @param {string[]} strategies
+   * @param {Set<number>} pending dreams whose settings are asked for, and do not hold yet
    */
-  arrange(frame, dreams, real, strategies) {
+  arrange(frame, dreams, real, strategies, pending) {
     const kinds = [...dreams.map(() => "dream"), ...(real ? ["real"] : [])];
     this.#frame = frame;
     if (kinds.join() !== this.#views.map((view) => view.kind).join()) {
@@ -106,9 +115,14 @@ export class Panels {
         return view;
       });
       this.stage.replaceChildren(...this.#views.map((view) => view.root));
-      this.stage.dataset.count = String(kinds.length);
     }
-    dreams.forEach((settings, i) => (this.#views[i].strategy.value = settings.strategy));
+    dreams.forEach((settings, i) => {
+      const { root, strategy } = this.#views[i];
+      strategy.value = settings.strategy;
+      const help = settingHelp("strategy", settings.strategy, settings.strategy);
+      strategy.title = pending.has(i) ? `Asked for, and not ready yet. ${help}` : help;
+      root.classList.toggle("pending", pending.has(i));
+    });
     this.#fit();
   }
 
@@ -127,16 +141,19 @@ export class Panels {
 
   /** Scale frames by the largest whole number of the screen's own pixels that fits. */
   #fit() {
-    const count = this.#views.length || 1;
     const [height, width] = this.#frame;
     const fine = window.devicePixelRatio || 1;
-    const gap = 12;
-    const across = (this.stage.clientWidth - gap * (count - 1)) / count - 2;
-    const down = Math.max(220, window.innerHeight - 330);
-    const scale = Math.max(1, Math.floor(Math.min(across / width, down / height) * fine)) / fine;
-    for (const { canvas } of this.#views) {
+    // On a phone the buttons and names to play with are to be seen below it.
+    const down = Math.max(220, window.innerHeight - (window.innerWidth <= 640 ? 510 : 350));
+    const scaled = (/** @type {number} */ across) =>
+      Math.max(1, Math.floor(Math.min(across / width, down / height) * fine)) / fine;
+    const alone = scaled(this.stage.clientWidth - 2);
+    for (const { root, canvas } of this.#views) {
+      const scale = scaled(root.clientWidth);
       canvas.style.width = `${width * scale}px`;
       canvas.style.height = `${height * scale}px`;
+      // As tall as that of a single panel, so that what lies below stays where it is when others come and go.
+      /** @type {HTMLElement} */ (canvas.parentElement).style.minHeight = `${height * alone}px`;
     }
   }
 }

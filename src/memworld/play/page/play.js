@@ -4,19 +4,24 @@ import { Beside } from "./beside.js";
 import { byId, setText } from "./dom.js";
 import { inputs } from "./inputs.js";
 import { Bindings, entriesOf } from "./keys.js";
+import { follows } from "./explain.js";
 import { KeyTable } from "./keytable.js";
 import { Panels } from "./panels.js";
 import { Player } from "./player.js";
 import { recordings } from "./recordings.js";
 import { SettingsForms } from "./settings.js";
 import { Stats } from "./stats.js";
-import { fail, say, settle, shown } from "./status.js";
+import { fail, say, settle, shown, unsay } from "./status.js";
 import { short } from "./words.js";
 
 /** @typedef {import("./types.js").Source} Source */
 /** @typedef {import("./types.js").Moment} Moment */
 /** @typedef {import("./types.js").Settings} Settings */
 /** @typedef {import("./channel.js").Answer} Answer */
+
+const HOLD = "The settings hold from here on.";
+/** Key presses from which on it is told within how long nearly all of them showed. */
+const PRESSES = 20;
 
 /** Tells "moved" when the address of what is played has changed. */
 export class PlayView extends EventTarget {
@@ -32,6 +37,12 @@ export class PlayView extends EventTarget {
   #switched = new Map();
   /** @type {Record<number, Settings>} asked for, and not answered yet, by dream */
   #asked = {};
+  /** What the status line asks for, until somebody plays. */
+  #invitation = "";
+  /** What it says is being made ready. */
+  #preparing = "";
+  /** Of what an address asks for that there is not. */
+  notice = "";
 
   /**
    * @param {import("./channel.js").Channel} channel
@@ -75,6 +86,8 @@ export class PlayView extends EventTarget {
     this.table.show(this.bindings);
     byId("real").closest("label").title = source.why_not_real ?? "";
     const fitting = dreams.map((settings) => this.forms.fitting(settings));
+    const unknown = dreams.find(({ strategy }) => strategy && !this.forms.strategies.includes(strategy));
+    if (unknown) this.notice += `There is no strategy "${unknown.strategy}": ${fitting[0].strategy} dreams instead. `;
     const session = this.player.open(
       source,
       fitting.length ? fitting : [this.forms.fitting({ strategy: "" })],
@@ -138,8 +151,9 @@ export class PlayView extends EventTarget {
     const settings = this.forms.fitting({ ...before, ...changed });
     this.#asked[dream] = settings; // one change may follow another before the server has answered
     try {
+      unsay(HOLD);
       await this.player.change(dream, settings);
-      say("The settings hold from here on.");
+      say(HOLD);
     } finally {
       if (this.#asked[dream] === settings) delete this.#asked[dream];
       this.#showSettings(true); // back to what holds, where the server refused
@@ -169,16 +183,21 @@ export class PlayView extends EventTarget {
     player.addEventListener("opened", (event) => {
       const { detail } = /** @type {CustomEvent} */ (event);
       if (detail) fail(detail);
-      say("Hold a key to begin, or press Play.");
+      const keyless = window.matchMedia("(hover: none) and (pointer: coarse)").matches;
+      const how = keyless ? "Press Play, or hold the name of an action." : "Hold a key to begin, or press Play.";
+      this.#invitation = this.notice + how;
+      this.notice = "";
+      say(this.#invitation);
     });
-    player.addEventListener("error", (event) =>
+    player.addEventListener("error", (event) => {
+      const { source, dreams, start, real } = player;
+      // Where nothing was opened, there may be no such moment any more: the first one there is.
+      const at = player.live ? start : { episode: 0, step: 0 };
       fail(/** @type {CustomEvent} */ (event).detail, {
         label: "Open again",
-        act: () =>
-          player.source &&
-          shown(() => this.open(/** @type {Source} */ (player.source), player.dreams, player.start, player.real))(),
-      }),
-    );
+        act: () => source && shown(() => this.open(source, dreams, at, real))(),
+      });
+    });
     player.addEventListener("found", () => {
       settle();
       const at = player.began;
@@ -199,7 +218,10 @@ export class PlayView extends EventTarget {
       "change",
       shown(() => this.#switch("real", (on) => player.showReal(on))),
     );
-    window.setInterval(() => this.#performance(), 500);
+    window.setInterval(() => {
+      this.#performance();
+      this.#tick();
+    }, 500);
   }
 
   /** @param {number} fps */
@@ -253,16 +275,39 @@ export class PlayView extends EventTarget {
     byId("real").checked = this.#switched.get("real") ?? player.real;
     byId("real").disabled = !source.real || !live;
     byId("focus").hidden = player.dreams.length < 2;
-    byId("busy").hidden = !busy;
-    byId("stage").setAttribute("aria-busy", String(busy));
-    this.panels.arrange([source.frame[0], source.frame[1]], player.dreams, player.real, forms.strategies);
+    this.#prepare(busy?.what ?? "");
+    const dreams = player.dreams.map((settings, i) => this.#asked[i] ?? settings);
+    const pending = new Set(Object.keys(this.#asked).map(Number));
+    this.panels.arrange([source.frame[0], source.frame[1]], dreams, player.real, forms.strategies, pending);
     this.#showSettings();
     this.beside.show(true);
     this.dispatchEvent(new Event("moved"));
   }
 
+  /** Say what is being made ready, and that it may take long; or no longer. @param {string} what */
+  #prepare(what) {
+    byId("busy").hidden = !what;
+    byId("stage").setAttribute("aria-busy", String(Boolean(what)));
+    const learns = what.split(" and ").some(follows);
+    const says = learns
+      ? `Getting ready: ${what} learns from memory, which takes a minute or two the first time.`
+      : `Getting ready: ${what.replaceAll("_", " ")}.`;
+    setText(byId("busy-text"), says);
+    this.#tick();
+    if (what && this.#preparing !== says) say(says);
+    if (!what) unsay(this.#preparing);
+    this.#preparing = what ? says : "";
+  }
+
+  /** How long it has been getting ready. */
+  #tick() {
+    const { busy } = this.player;
+    setText(byId("busy-time"), busy ? `${Math.round((performance.now() - busy.since) / 1000)} s so far` : "");
+  }
+
   /** Draw with the screen's next frame; only the latest answer, if there are several. @param {{answer: Answer, pressed: number[]}} news */
   #take(news) {
+    if (news.answer.header.step > 0) unsay(this.#invitation);
     if (this.#waiting) {
       this.#waiting = { answer: news.answer, pressed: [...this.#waiting.pressed, ...news.pressed] };
       return;
@@ -278,8 +323,9 @@ export class PlayView extends EventTarget {
   }
 
   #performance() {
-    const { fps, median, p99 } = this.stats.read();
-    const keys = median == null ? "" : ` · key to frame ${short(median)} ms, 99 % within ${short(p99)} ms`;
+    const { fps, median, p99, presses } = this.stats.read();
+    const most = presses < PRESSES ? "" : `, 99 % within ${short(p99)} ms`;
+    const keys = median == null ? "" : ` · key to frame ${short(median)} ms${most}`;
     setText(byId("performance"), fps ? `${Math.round(fps)} fps${keys}` : "");
   }
 }

@@ -26,8 +26,8 @@ export class Player extends EventTarget {
   began = null;
   fps = 15;
   playing = false;
-  /** Whether the server takes long over something, as over learning from a memory. */
-  busy = false;
+  /** What the server takes long over, as over learning from a memory, and since when. @type {{what: string, since: number} | null} */
+  busy = null;
   live = false;
   recording = false;
   /** @type {Answer | null} */
@@ -91,23 +91,25 @@ export class Player extends EventTarget {
       this.live = true;
       this.real = header.real;
       this.dispatchEvent(new CustomEvent("opened", { detail: header.real_error ?? null }));
-    });
+    }, [...new Set(dreams.map(({ strategy }) => strategy))].join(" and "));
   }
 
   /**
    * Do something that may take long, and tell what has changed by it.
    * @param {() => Promise<unknown>} work
+   * @param {string} what it makes ready: strategies, or the real world
    */
-  async #patiently(work) {
+  async #patiently(work, what) {
+    const since = performance.now();
     const timer = window.setTimeout(() => {
-      this.busy = true;
+      this.busy = { what, since };
       this.#change();
     }, 400);
     try {
       await work();
     } finally {
       clearTimeout(timer);
-      this.busy = false;
+      this.busy = null;
       this.#change();
     }
   }
@@ -169,7 +171,8 @@ export class Player extends EventTarget {
    * @param {Settings} settings
    */
   async change(dream, settings) {
-    await this.#patiently(() => this.#ask({ do: "settings", dream, settings, thumbs: true }));
+    const asked = () => this.#ask({ do: "settings", dream, settings, thumbs: true });
+    await this.#patiently(asked, settings.strategy);
     this.dreams = this.dreams.map((old, i) => (i === dream ? settings : old));
     this.#change();
   }
@@ -188,7 +191,7 @@ export class Player extends EventTarget {
     await this.#patiently(async () => {
       await this.#ask({ do: "real", on, thumbs: true });
       this.real = on;
-    });
+    }, "the real world");
   }
 
   /**

@@ -38,16 +38,17 @@ export function recordings(player) {
 }
 
 const list = shown(async () => {
-  const all = await api.recordings();
+  const { recordings: all, folder } = await api.recordings();
   byId("recordings-none").hidden = all.length > 0;
+  setText(byId("recordings-where"), all.length ? `In ${folder}. To look through episodes: memworld browse, and that folder with their name behind it.` : "");
   byId("recordings").replaceChildren(
     ...all.map(({ name, steps, bytes, kind }) => {
       const video = kind === "mp4";
-      const named = video ? el("a", { href: api.recording(name), download: name }, name) : el("span", {}, name);
-      named.title = name;
-      const long = steps == null ? [] : [counted(steps, "step")];
-      const what = [video ? "mp4" : "episodes", ...long, size(bytes)].join(" · ");
-      return el("li", {}, named, el("span", { class: "note" }, what));
+      const what = video ? "Video" : name.endsWith("-real") ? "Real episodes" : "Dream's episodes";
+      const named = video ? el("a", { href: api.recording(name), download: name }, what) : el("span", {}, what);
+      const long = steps == null ? [] : [counted(steps, video ? "frame" : "step")];
+      const told = el("span", { class: "note" }, [...long, size(bytes)].join(" · "));
+      return el("li", {}, named, told, el("span", { class: "note name" }, name));
     }),
   );
 });

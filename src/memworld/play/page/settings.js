@@ -1,12 +1,13 @@
 /** How each dream dreams: every setting of its strategy, changed while it runs. */
 
 import { byId, el } from "./dom.js";
+import { choiceName, settingHelp } from "./explain.js";
 import { fail } from "./status.js";
-import { choiceName, settingName } from "./words.js";
+import { settingName } from "./words.js";
 
 /** @typedef {import("./types.js").Settings} Settings */
 
-const ORDER = ["strategy", "rule", "k", "context", "mode", "conditioning", "decoding"];
+const ORDER = ["strategy", "decoding", "mode", "context", "rule", "k", "conditioning"];
 
 export class SettingsForms {
   /** @type {import("./types.js").Choices} of the memory that is played in */
@@ -51,7 +52,10 @@ export class SettingsForms {
 
   /** @param {Settings} settings @param {number} dream @param {number} count */
   #form(settings, dream, count) {
-    const fields = ORDER.map((name) => this.#field(name, settings, dream));
+    const heeded = this.choices.choices[settings.strategy] ?? {};
+    const fields = ORDER.filter((name) => name === "strategy" || heeded[name]).map((name) =>
+      this.#field(name, settings, dream),
+    );
     const legend = el("legend", {}, count > 1 ? `Dream ${dream + 1}` : "The dream");
     return el("fieldset", { class: "settings" }, legend, ...fields);
   }
@@ -61,8 +65,9 @@ export class SettingsForms {
     const choice = name === "strategy" ? this.strategies : this.choices.choices[settings.strategy]?.[name];
     const value = settings[name] ?? this.choices.defaults[settings.strategy]?.[name];
     const id = `setting-${dream}-${name}`;
-    const control = name === "k" ? number(id, choice, value) : select(id, choice, value);
-    control.disabled = !choice;
+    const control = name === "k" ? number(id, choice, value) : select(id, choice, value, name, settings.strategy);
+    const title = settingHelp(name, settings.strategy, value); // also what screen readers describe it by
+    control.title = title;
     control.addEventListener("change", () => {
       if (!control.checkValidity() || control.value === "") {
         fail(`${settingName(name)} is a whole number from ${control.min} to ${control.max}.`);
@@ -72,7 +77,7 @@ export class SettingsForms {
       const given = name === "k" || name === "context" ? Number(control.value) : control.value;
       this.change(dream, { [name]: given });
     });
-    return el("div", { class: "field" }, el("label", { for: id }, settingName(name)), control);
+    return el("div", { class: `field ${name}` }, el("label", { for: id, title }, settingName(name)), control);
   }
 }
 
@@ -91,9 +96,18 @@ function number(id, choice, value) {
   return el("input", { id, type: "number", min: low, max: high, step: 1, value: choice ? value : "" });
 }
 
-/** @param {string} id @param {Choice} choice @param {unknown} value */
-function select(id, choice, value) {
-  if (!Array.isArray(choice)) return el("select", { id }, el("option", { value: "" }, "–"));
-  const options = choice.map((one) => el("option", { value: one, selected: one === value }, choiceName(one)));
-  return el("select", { id }, ...options);
+/**
+ * @param {string} id
+ * @param {Choice} choice
+ * @param {unknown} value
+ * @param {string} name
+ * @param {string} strategy
+ */
+function select(id, choice, value, name, strategy) {
+  const options = Array.isArray(choice) ? choice : [];
+  const shown = options.map((one) => {
+    const title = settingHelp(name, name === "strategy" ? String(one) : strategy, one);
+    return el("option", { value: one, selected: one === value, title }, choiceName(one, name, strategy));
+  });
+  return el("select", { id }, ...shown);
 }

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { el, setText } from "./dom.js";
+import { SHARE } from "./explain.js";
 import { percent, short } from "./words.js";
 
 const PLACES = 8;
@@ -21,7 +22,7 @@ export class MomentTile {
     this.share = el("span", { class: "share" });
     this.fill = el("span", { class: "fill" });
     this.bar = el("span", { class: "bar", "aria-hidden": "true" }, this.fill);
-    const words = [this.name, this.step, el("span", { class: "numbers" }, this.far, this.share)];
+    const words = [this.name, this.step, this.far, this.share];
     this.root = el(
       "button",
       { type: "button", class: "moment", disabled: true, onclick: () => this.#moment && open(this.#moment) },
@@ -34,15 +35,16 @@ export class MomentTile {
    * @param {import("./types.js").Neighbour | null} moment null empties it
    * @param {string} source where its frame can be fetched
    * @param {ImageData | null} image its frame, if it is at hand
+   * @param {string} means what its distance and its weight mean
    */
-  show(moment, source, image) {
+  show(moment, source, image, means) {
     this.#moment = moment;
     this.root.disabled = !moment;
     this.root.classList.toggle("empty", !moment);
     setText(this.name, moment?.id ?? "");
     setText(this.step, moment ? `step ${moment.step}` : "");
-    setText(this.far, moment ? `d ${short(moment.distance)}` : "");
-    setText(this.share, moment && moment.weight != null ? percent(moment.weight) : "");
+    setText(this.far, moment ? `distance ${short(moment.distance)}` : "");
+    setText(this.share, moment && moment.weight != null ? `weight ${percent(moment.weight)}` : "");
     this.bar.hidden = moment != null && moment.weight == null;
     this.fill.style.width = `${100 * (moment?.weight ?? 0)}%`;
     if (!moment) {
@@ -51,8 +53,8 @@ export class MomentTile {
       this.thumb.getContext("2d")?.clearRect(0, 0, this.thumb.width, this.thumb.height);
       return;
     }
-    const share = moment.weight == null ? "" : `, share ${percent(moment.weight)}`;
-    this.root.title = `${moment.id}, step ${moment.step}`;
+    const share = moment.weight == null ? "" : `, weight ${percent(moment.weight)}`;
+    this.root.title = `${moment.id}, step ${moment.step}. ${means}`;
     this.root.setAttribute(
       "aria-label",
       `Recorded moment: episode ${moment.id}, step ${moment.step}, distance ${short(moment.distance)}${share}. Open it.`,
@@ -89,14 +91,16 @@ export class MomentTile {
 export class Sources {
   /**
    * @param {HTMLElement} list
-   * @param {HTMLElement} note
+   * @param {HTMLElement} note where they are from
+   * @param {HTMLElement} measure what their numbers mean
    * @param {(moment: import("./types.js").Neighbour) => void} open
    */
-  constructor(list, note, open) {
+  constructor(list, note, measure, open) {
     this.note = note;
+    this.measure = measure;
     this.tiles = Array.from({ length: PLACES }, () => new MomentTile(open));
     list.replaceChildren(...this.tiles.map((tile) => el("li", {}, tile.root)));
-    this.show(null, null, "", 0);
+    this.show(null, null, "", 0, "");
   }
 
   /**
@@ -104,14 +108,17 @@ export class Sources {
    * @param {import("./channel.js").Answer | null} answer
    * @param {string} source
    * @param {number} since steps since memory was searched
+   * @param {string} distance what it is measured in
    */
-  show(panel, answer, source, since) {
+  show(panel, answer, source, since, distance) {
     const found = panel?.neighbours ?? [];
+    const means = `${distance} ${SHARE}`;
     this.tiles.forEach((tile, i) => {
       const moment = found[i] ?? null;
-      tile.show(moment, source, moment?.thumb && answer ? answer.image(moment.thumb) : null);
+      tile.show(moment, source, moment?.thumb && answer ? answer.image(moment.thumb) : null, means);
     });
     setText(this.note, this.#says(panel, found.length, since, answer?.header.step ?? 0));
+    setText(this.measure, panel ? means : "");
   }
 
   /**

@@ -52,11 +52,17 @@
  * @property {number} distance
  * @property {number} weight
  * @property {Picture | null} [thumb]
+ * @typedef {object} Found What a search has found.
+ * @property {Neighbour[]} found the nearest first
+ * @property {number | null} usual distance within which nearly all recorded moments have one of another episode
+ * @property {boolean} unlike whether nothing recorded is like what was searched for
+ * @property {[number, number] | null} resized height and width of a picture, if it had to be resized
  * @typedef {object} Panel
  * @property {string} title
  * @property {"dream" | "real"} kind
  * @property {Picture} frame
  * @property {number | null} support
+ * @property {string} no_support why there is none
  * @property {number} reward
  * @property {number} total
  * @property {number} termination
@@ -64,7 +70,7 @@
  * @property {boolean} searched
  * @property {[number, number] | null} place
  * @property {Neighbour[]} neighbours
- * @typedef {{points: [number, number][], rows: [number, number][], explained: [number, number]}} MemoryMap
+ * @typedef {{points: [number, number][], rows: [number, number][], ids: string[], explained: [number, number]}} MemoryMap
  * @typedef {{name: string, steps: number | null, bytes: number, kind: "mp4" | "episodes"}} Recording
  *   `steps` is null where nothing can tell, as of a video where PyAV is missing.
  */

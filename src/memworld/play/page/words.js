@@ -33,6 +33,11 @@ export function counted(count, one) {
   return `${count.toLocaleString("en")} ${one}${count === 1 ? "" : "s"}`;
 }
 
+/** Which of an episode's steps. @param {number} step @param {number} steps of the episode */
+export function stepOf(step, steps) {
+  return `${step.toLocaleString("en")} of ${(steps - 1).toLocaleString("en")}`;
+}
+
 /**
  * What a source is called where there is little room: the end of its path, which tells more than its beginning.
  * @param {import("./types.js").Source} source
@@ -72,14 +77,6 @@ const SETTING = {
 /** @param {string} setting */
 export function settingName(setting) {
   return SETTING[setting] ?? setting;
-}
-
-/**
- * A choice of the library in plain letters: "replay_l2" to "replay l2".
- * @param {unknown} choice
- */
-export function choiceName(choice) {
-  return String(choice).replaceAll("_", " ");
 }
 
 /** @type {Record<string, [string, string]>} signs and words of keys whose code does not read well */
