@@ -14,6 +14,7 @@ from memworld.evaluate.playing import Outcome, PlayConfig, marks, play
 from memworld.evaluate.results import expanded_tail
 from memworld.evaluate.returns import lead
 from memworld.memory import Memory
+from memworld.report.result_tables import table_view
 from memworld.worlds import World
 from tests.control.test_control import Line
 from tests.helpers import LEFT_RIGHT, PixelEncoder, one_clear_error, walk
@@ -47,7 +48,7 @@ def test_the_table_by_hand() -> None:
         "over the demonstrations": -1,
         "steps survived": 5,
         "ms a decision": 2,
-        "99th percentile": 4,
+        "99th percentile, ms": 4,
         "support": 0.25,
     }
     assert list(rows) == [*PLAYED, "demonstrations", "demonstrations of skill 1", "best demonstration"]
@@ -71,6 +72,16 @@ def test_what_held_and_what_did_not() -> None:
     }
     said = sentence("mppi", found.table, found.findings)
     assert "more than random; no more than demonstrator, best demonstration; not shown to be more than" in said
+
+
+def test_what_is_said_is_written_as_the_tables_write_it() -> None:
+    lost = {way: outcomes(-1, -2, -4, -5) for way in PLAYED}
+
+    found = compare(WORLD, lost, None, CONFIG)
+
+    (cell,) = [line.cells[0] for line in table_view(found.table).lines if line.label == "mppi"]
+    assert f"mppi: a return of {cell.value} {cell.interval}; " in sentence("mppi", found.table, found.findings)
+    assert "-" not in cell.value + cell.interval
 
 
 def test_verdicts_at_the_edges() -> None:

@@ -101,10 +101,11 @@ def test_the_report_shows_all_of_it(played: Played) -> None:
 
     page = (output / "report.html").read_text()
 
-    for way in WAYS:
-        assert f"{way}, best episode" in page
-        assert f'href="videos/{way}-best.mp4"' in page
-        assert (output / "videos" / f"{way}-best.mp4").is_file()
+    for way, outcomes in read_returns(output / "returns.json").ways.items():
+        for name, _ in chosen(list(outcomes)):
+            assert f"{way}, {name} episode" in page
+            assert f'href="videos/{way}-{name}.mp4"' in page
+            assert (output / "videos" / f"{way}-{name}.mp4").is_file()
     for words in ("behaviour: a return of", "mppi more than random", "mppi more than best demonstration"):
         assert words in page
     assert page.count('class="verdict') == 2 * 5
@@ -118,10 +119,10 @@ def test_the_report_shows_all_of_it(played: Played) -> None:
 
 def test_videos_are_enlarged_and_show_the_episode(played: Played) -> None:
     output, _ = played
-    best = next(outcome for name, outcome in chosen(list(read_returns(output / "returns.json").ways["mppi"])))
+    name, best = next(chosen(list(read_returns(output / "returns.json").ways["mppi"])))
     episode = open_dataset(output / "episodes" / "mppi")[best.number]
 
-    frames = list(read_frames(output / "videos" / "mppi-best.mp4"))
+    frames = list(read_frames(output / "videos" / f"mppi-{name}.mp4"))
 
     assert len(frames) == len(episode) + 1
     assert frames[0].shape == (256, 256, 3)
@@ -238,8 +239,8 @@ def test_without_the_extra_there_are_no_videos_and_the_report_says_so(
     page = result.report.read_text()
     assert "No videos were written: videos need the package av: pip install &#34;memworld[video]&#34;." in page
     assert not (tmp_path / "run" / "videos").exists()
-    assert "still, best episode" in page
-    assert "middling" not in page  # of one episode there is none
+    assert "still, only episode" in page
+    assert "best episode" not in page  # of one there is none
     assert "mp4" not in page
     assert "A single episode has no interval" in page
 
@@ -413,7 +414,8 @@ def test_three_episodes_are_chosen_where_there_are() -> None:
     def names(*gained: float) -> dict[str, int]:
         return {name: found.number for name, found in chosen([outcome(i, g) for i, g in enumerate(gained)])}
 
-    assert names(3) == {"best": 0}
+    assert names(3) == {"only": 0}
     assert names(3, 5) == {"best": 1, "worst": 0}
     assert names(3, 5, 4) == {"best": 1, "middling": 2, "worst": 0}
-    assert names(2, 2, 2, 2) == {"best": 0, "middling": 2, "worst": 3}
+    assert names(2, 2, 3) == {"best": 2, "middling": 0, "worst": 1}
+    assert names(2, 2, 2, 2) == {"first": 0, "last": 3}, "none of them is better"

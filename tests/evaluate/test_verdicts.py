@@ -1,10 +1,8 @@
 import numpy as np
 
 from memworld.evaluate.results import MetricRow, Table
-from memworld.evaluate.verdicts import warnings_about
+from memworld.evaluate.verdicts import misses, warnings_about
 from tests.helpers import PixelEncoder
-
-NAN = float("nan")
 
 
 def table(difference: tuple[float, float, float], floor: float = 1.0, n: int = 8) -> Table:
@@ -40,12 +38,10 @@ def test_nothing_to_warn_of() -> None:
 
 def test_each_warning_and_only_that() -> None:
     for warnings, words in (
-        (said((0.5, 0.1, 0.9)), "At t=5, on moving pixels, these do not beat persistence: rollout follow."),
-        (said((-0.5, -1, 0.1)), "undecided against persistence (the interval reaches 0): rollout follow."),
-        (said(floor=3.0), "state_error says little at t=5 (3.00 against 4.00)"),
+        (said(floor=3.0), "The error of the state says little at t=5 (3.00 against 4.00)"),
         (said(support=0.99), "rollout follow: 100% of the predictions have low support"),
         (said(active=2), "close to collapse: 2 active units"),
-        (said((-2, NAN, NAN), n=1), "one held-out episode, so no interval"),
+        (said(n=1), "one held-out episode, so no interval"),
         (said(n=4), "There are 4 held-out episodes"),
     ):
         assert len(warnings) == 1, warnings
@@ -54,3 +50,25 @@ def test_each_warning_and_only_that() -> None:
 
 def test_the_probe_is_not_spoken_of_where_there_is_none() -> None:
     assert said(floor=3.0, probe=False) == []
+
+
+def test_what_does_not_beat_persistence_is_named_once_with_its_steps() -> None:
+    differences = {
+        ("rollout", "requery"): [(0.5, 0.1, 0.9), (0.5, 0.1, 0.9)],
+        ("rollout", "follow"): [(-0.5, -1, 0.1), (-2, -3, -1)],
+        ("default", "follow"): [(-2, -3, -1), (-2, -3, -1)],
+        ("data_mean", ""): [(1, 1, 1), (1, 1, 1)],
+        ("oracle", ""): [(1, 1, 1), (1, 1, 1)],
+    }
+    metric = "moving_pixel_l1_minus_persistence"
+    rows = [
+        MetricRow("w", *method, step, metric, *found, 8)
+        for method, all_found in differences.items()
+        for step, found in zip((1, 5), all_found, strict=True)
+    ]
+    assert list(misses(Table(rows), [1, 5])) == [
+        "On moving pixels, these do not beat persistence, the last frame repeated: rollout requery (t = 1, 5).",
+        "On moving pixels, these are not shown to beat persistence, as the interval of the difference reaches 0: "
+        "rollout follow (t = 1).",
+    ]
+    assert list(misses(Table(rows), [7])) == []

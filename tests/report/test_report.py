@@ -8,7 +8,7 @@ import numpy as np
 from memworld.evaluate.results import Evaluation, Table
 from memworld.report import write_report
 from tests.helpers import one_clear_error
-from tests.report.made_up import HEIGHT, LABELS, METRICS, WIDTH, make_evaluation, make_rows
+from tests.report.made_up import ERRORS, HEIGHT, LABELS, METRICS, WIDTH, make_evaluation, make_rows
 from tests.report.parsed import fetches_nothing_and_runs_its_own, image, parse
 
 
@@ -52,9 +52,19 @@ def test_every_method_is_in_the_tables_curves_and_strips(tmp_path: Path) -> None
         ]
         assert {len(row) for row in table} == {5}
     assert page.drawings == [
-        f"{metric}, toy; the tables give the numbers"
-        for metric in ("moving-pixel L1", "state error", "KL (nats, log axis)", "SSIM (1 is best)", "whole-frame L1")
+        f"{name}, toy; the tables give the numbers"
+        for name in (
+            "error on moving pixels",
+            "error of the state",
+            "KL divergence (nats)",
+            "structural similarity (SSIM)",
+            "error of the whole frame",
+        )
     ]
+    names = [drawing.split(",")[0] for drawing in page.drawings]
+    tables = [a["aria-label"] for a in page.all("div") if a.get("aria-label", "").startswith("Table: ")]
+    assert tables[:5] == [f"Table: {name}" for name in names], "charts and tables call them alike"
+    assert tables[5:7] == ["Table: error of the state: x", "Table: error on moving pixels, less that of persistence"]
     assert len(page.drawings) == len(METRICS)
     for chart in page.numbers:
         assert [line["label"] for line in chart["series"]] == LABELS
@@ -67,6 +77,29 @@ def test_every_method_is_in_the_tables_curves_and_strips(tmp_path: Path) -> None
     assert numbers[0][4][1] == "0.101 [0.091, 0.111]"
     assert page.tables[8][1][0] == "encoder_bound uses the truth"
     assert page.tables[8][3][1] == "0.0010 [−0.0090, 0.0110]"
+
+
+def test_a_chart_comes_first_and_further_strips_are_folded(tmp_path: Path) -> None:
+    html = write(tmp_path, make_evaluation())
+    assert html.index('<figure class="chart"') < html.index('<figure class="film')
+    folded = html[html.index(">1 more film strip<") :]
+    assert html.index("Episode e0, from") < html.index("<details>") < html.index(">1 more film strip<")
+    assert folded.index("Episode e1, from") < folded.index("</details>")
+
+
+def test_words_are_explained_before_they_are_used(tmp_path: Path) -> None:
+    text = parse(write(tmp_path, make_evaluation(rows=make_rows({**ERRORS, ("default", "follow"): 0.05})))).text
+    body = text[text.index("Measured on") :]
+    for word in ("Moving pixels", "Persistence", "default follow", "The encoder’s bound"):
+        assert body.index(word) < body.index("At t = 5"), word
+    assert body.index("called analogues") < body.index("At t = 5")
+    without = parse(write(tmp_path, make_evaluation())).text
+    assert "analogues" not in without
+
+
+def test_the_title_says_the_world_once(tmp_path: Path) -> None:
+    text = parse(write(tmp_path, make_evaluation(), title="memworld: toy")).text
+    assert text[text.rindex("memworld: toy") : text.index("Curves")].count("toy") == 1
 
 
 def test_frames_are_shown_as_they_are(tmp_path: Path) -> None:
@@ -127,7 +160,10 @@ def test_one_episode_gives_no_interval(tmp_path: Path) -> None:
 
 def test_warnings_are_shown_or_said_to_be_none(tmp_path: Path) -> None:
     evaluation = make_evaluation()
-    assert "something is wrong" in parse(write(tmp_path, evaluation)).text
+    page = parse(write(tmp_path, replace(evaluation, misses=("this did not hold",))))
+    assert page.text.index("What did not hold") < page.text.index("this did not hold") < page.text.index("Warnings")
+    assert page.text.index("Warnings") < page.text.index("something is wrong")
+    assert "What did not hold" not in parse(write(tmp_path, evaluation)).text
     calm = parse(write(tmp_path, replace(evaluation, warnings=())))
     assert "No warnings" in calm.text
     assert calm.all("section")[0]["class"] == "box"

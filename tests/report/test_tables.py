@@ -3,9 +3,11 @@ from dataclasses import replace
 
 import pytest
 
+from memworld.evaluate.experiments.result import Number, ResultTable, Row
 from memworld.evaluate.results import Table
 from memworld.report.looks import looks
-from memworld.report.tables import difference_table, headline, metric_tables, number
+from memworld.report.result_tables import table_view
+from memworld.report.tables import difference_table, headline, metric_tables, number, with_minus
 from tests.report.made_up import ERRORS, make_rows
 
 
@@ -76,3 +78,17 @@ def test_a_method_keeps_its_colour_and_its_mode_its_line() -> None:
 def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert number(value) == text
     assert number(-0.0001, decimals=2) == "0.00"
+
+
+def test_a_sentence_s_negative_numbers_have_the_same_sign() -> None:
+    assert (
+        with_minus("it was -2.8 [-3, -.5] in my-world-2, e-05, 1-2") == "it was −2.8 [−3, −.5] in my-world-2, e-05, 1-2"
+    )
+
+
+def test_a_column_without_anything_in_it_is_left_out() -> None:
+    rows = (Row("a", (Number(1.0), "", "")), Row("b", (Number(2.0), "", "random")))
+    view = table_view(ResultTable("t", "", ("return", "share", "by"), rows))
+    assert view.columns == (("return", False), ("by", True))
+    assert [[cell.value for cell in line.cells] for line in view.lines] == [["1", ""], ["2", "random"]]
+    assert table_view(ResultTable("t", "", ("return", "share"), ())).columns == (("return", False), ("share", False))

@@ -53,6 +53,7 @@ def live(
     from memworld.control.show import table_text
     from memworld.engine import named_dynamics
     from memworld.plan import PlanConfig
+    from memworld.report.tables import with_minus
     from memworld.worlds import open_world
 
     options = planning.given(
@@ -88,5 +89,5 @@ def live(
     typer.echo(table_text(result.growth.table))
     for note in result.growth.notes:
         typer.echo(f"note: {note}")
-    typer.echo(result.growth.sentence)
+    typer.echo(with_minus(result.growth.sentence))
     typer.echo(f"The report is {result.report}")

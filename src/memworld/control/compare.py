@@ -1,6 +1,5 @@
 """Ways to act set against each other, against random play and the demonstrator, and against what memory holds."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +10,7 @@ from memworld.evaluate.experiments.measuring import number, ratio
 from memworld.evaluate.experiments.result import Cell, Number, ResultTable, Row
 from memworld.evaluate.playing import Outcome, PlayConfig
 from memworld.evaluate.returns import lead, normalised, returns_of
+from memworld.report.result_tables import table_view
 from memworld.worlds import World
 
 YARDSTICKS = ("random", "demonstrator")
@@ -23,7 +23,7 @@ COLUMNS = (
     "over the demonstrations",
     "steps survived",
     "ms a decision",
-    "99th percentile",
+    "99th percentile, ms",
     "support",
 )
 
@@ -138,16 +138,14 @@ def _findings(
 
 def sentence(way: str, table: ResultTable, findings: Sequence[Finding]) -> str:
     """What a way gained, and against what that was more, less, or neither."""
-    gained = next(row.cells[0] for row in table.rows if row.label == way)
-    assert isinstance(gained, Number)
+    gained = next(line.cells[0] for line in table_view(table).lines if line.label == way)
     words = {"holds": "more than", "does not hold": "no more than", "undecided": "not shown to be more than"}
     said = [
         f"{phrase} {', '.join(names)}"
         for verdict, phrase in words.items()
         if (names := [f.against for f in findings if f.way == way and f.verdict == verdict])
     ]
-    within = f" [{gained.low:.3g}, {gained.high:.3g}]" if math.isfinite(gained.low) else ""
-    return f"{way}: {'; '.join([f'a return of {gained.value:.3g}{within}', *said])}."
+    return f"{way}: {'; '.join([f'a return of {gained.value} {gained.interval}'.strip(), *said])}."
 
 
 def _notes(

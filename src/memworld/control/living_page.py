@@ -16,6 +16,7 @@ from memworld.report.charts import chart_groups
 from memworld.report.environment import environment
 from memworld.report.looks import looks_of
 from memworld.report.result_tables import table_view, with_interval
+from memworld.report.tables import with_minus
 from memworld.storage import KIND_KEY, write_bytes, write_json
 
 VERSION = 1
@@ -82,6 +83,7 @@ def write_living_page(
             episodes=episodes,
             max_steps=config.max_steps,
             growth=growth,
+            said=with_minus(growth.sentence),
             with_interval=with_interval,
             table=table_view(growth.table),
             looks=looks,

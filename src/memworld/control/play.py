@@ -83,10 +83,14 @@ def play_and_keep(
 
 
 def chosen(outcomes: list[Outcome]) -> Iterator[tuple[str, Outcome]]:
-    """The episodes of the highest, middling and lowest return, as far as there are three."""
+    """The episodes of the highest, middling and lowest return, as far as there are three; of equal ones, the ends."""
     ranked = sorted(outcomes, key=lambda outcome: (-outcome.gained, outcome.number))
+    if ranked[0].gained == ranked[-1].gained:
+        yield ("first" if len(ranked) > 1 else "only"), ranked[0]
+        if len(ranked) > 1:
+            yield "last", ranked[-1]
+        return
     yield "best", ranked[0]
     if len(ranked) > 2:
         yield "middling", ranked[len(ranked) // 2]
-    if len(ranked) > 1:
-        yield "worst", ranked[-1]
+    yield "worst", ranked[-1]

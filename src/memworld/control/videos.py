@@ -1,4 +1,4 @@
-"""Episodes to look at: the best, middling and worst of every way to act, as videos and as strips of frames."""
+"""Episodes to look at, as `play.chosen` chooses them, as videos and as strips of frames."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ class Reel:
 
     Attributes:
         way: the way to act.
-        name: `best`, `middling` or `worst`.
+        name: `best`, `middling` or `worst`, or where there is no such, `first` or `last`, or `only`.
         outcome: what came of it.
         steps: those that are shown.
         frames: uint8 (len(steps), H, W, C).

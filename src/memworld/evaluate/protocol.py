@@ -18,7 +18,7 @@ from memworld.evaluate.methods import Method, Predicted
 from memworld.evaluate.metrics import StateProbe, latent_kl, median_picture, ssim
 from memworld.evaluate.results import Evaluation, Table
 from memworld.evaluate.timing import measure_timings
-from memworld.evaluate.verdicts import warnings_about
+from memworld.evaluate.verdicts import misses, warnings_about
 from memworld.evaluate.windows import Windows, episodes_of, held_out_windows
 from memworld.memory import Memory
 from memworld.pixels import l1, moving_pixel_l1
@@ -59,11 +59,14 @@ def evaluate(
     probe = StateProbe.fit(training, memory) if training.info.state_names else None
     judge = Judge(median_picture(training), probe)
     worlds = {name: WorldModel(encoder, memory, dynamics) for name, dynamics in config.dynamics.items()}
+    for world in worlds.values():
+        world.prepare(progress)
     methods = all_methods(encoder, memory, training, worlds, models, config)
     numbers, gallery = Numbers(), Gallery(config, memory)
-    total = len(methods) * len(episodes_of(held_out, config.horizon))
+    count = len(episodes_of(held_out, config.horizon))
     episodes = held_out_windows(held_out, encoder, config.horizon, config.starts, config.seed, past=config.context - 1)
-    with tqdm(total=total, desc="evaluate", unit="method", disable=not progress) as bar:
+    what = f"evaluate {len(methods)} methods on {count} episode{'s' if count != 1 else ''}"
+    with tqdm(total=len(methods) * count, desc=what, unit="measurement", disable=not progress) as bar:
         for windows in episodes:
             measured = {}
             for method in methods:
@@ -76,12 +79,13 @@ def evaluate(
     table = Table(numbers.table(training.info.world or "unknown", config.seed))
     return Evaluation(
         table=table,
-        timings=tuple(measure_timings(methods, held_out, encoder, memory.steps, config)),
+        timings=tuple(measure_timings(methods, held_out, encoder, memory.steps, config, progress)),
         strips=tuple(gallery.strips),
         retrievals=tuple(gallery.retrievals),
         warnings=tuple(warnings_about(table, encoder, numbers.support, config.shown_horizons, probe)),
         facts=_facts(encoder, memory, worlds, models, held_out, config, numbers),
         per_episode=numbers.per_episode(),
+        misses=tuple(misses(table, config.shown_horizons)),
     )
 
 
@@ -204,7 +208,7 @@ def _facts(
     short = len(held_out) - measured
     facts = {
         "world": memory.info.world or "unknown",
-        "memory": f"{len(memory.episodes)} episodes, {memory.steps} transitions",
+        "memory": f"{len(memory.episodes):,} episodes, {memory.steps:,} transitions",
         "held out": f"{measured} episodes, up to {config.starts} windows of {config.horizon} steps in each"
         + (f"; {short} too short" if short else ""),
         "encoder": f"latents {list(encoder.latent_shape)}, {encoder.active_units} active units, "
@@ -220,5 +224,5 @@ def _facts(
         **facts,
         "intervals": "95%, expanded percentile bootstrap over held-out episodes",
         "seed": str(config.seed),
-        "arithmetic": f"{torch.get_num_threads()} threads",
+        "arithmetic": "1 thread" if (threads := torch.get_num_threads()) == 1 else f"{threads} threads",
     }

@@ -256,9 +256,10 @@ class Evaluation:
         timings: cost of each search method.
         strips: film strips.
         retrievals: predictions with the moments behind them.
-        warnings: plain sentences about what is wrong or did not hold.
+        warnings: plain sentences about what is wrong or to be distrusted.
         facts: what was measured on what, in words.
         per_episode: by method, mode and metric, (E, T): what the table's means and intervals are made of.
+        misses: plain sentences about what did not hold.
     """
 
     table: Table
@@ -268,3 +269,4 @@ class Evaluation:
     warnings: tuple[str, ...]
     facts: dict[str, str]
     per_episode: Mapping[tuple[str, str, str], np.ndarray] = field(default_factory=dict)
+    misses: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from memworld.datasets import EpisodeDataset
 from memworld.encoders import Encoder
@@ -17,7 +18,12 @@ from memworld.rollout import Past
 
 
 def measure_timings(
-    methods: Sequence[Method], held_out: EpisodeDataset, encoder: Encoder, rows: int, config: EvaluationConfig
+    methods: Sequence[Method],
+    held_out: EpisodeDataset,
+    encoder: Encoder,
+    rows: int,
+    config: EvaluationConfig,
+    progress: bool = False,
 ) -> list[MethodTiming]:
     """Time one imagined world, and a batch of them, over five steps; the median of three runs.
 
@@ -27,15 +33,15 @@ def measure_timings(
         encoder: encodes them.
         rows: search candidates in memory.
         config: steps and batch.
+        progress: whether to show a progress bar.
     """
     steps = min(5, config.horizon)
     windows = next(
         held_out_windows(held_out, encoder, steps, config.timing_batch, config.seed, past=config.context - 1)
     )
     timings = []
-    for method in methods:
-        if KINDS.get(method.name, "trained") != "trained":
-            continue
+    timed = [method for method in methods if KINDS.get(method.name, "trained") == "trained"]
+    for method in tqdm(timed, "time a step", unit="method", disable=not progress):
         cost = []
         for batch in (1, len(windows.starts)):
             asked = first_windows(windows, batch)

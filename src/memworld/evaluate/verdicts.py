@@ -25,7 +25,7 @@ def warnings_about(
     horizons: Sequence[int],
     probe: StateProbe | None,
 ) -> Iterator[str]:
-    """Plain sentences: collapse, low support, metrics that say nothing, methods that do not beat persistence.
+    """Plain sentences about what is to be distrusted: collapse, low support, metrics that say nothing.
 
     Args:
         table: all numbers.
@@ -52,28 +52,28 @@ def warnings_about(
             )
     if probe is not None:
         yield from _state_probe_warning(table, horizons)
-    yield from _persistence_warnings(table, horizons)
 
 
-def _persistence_warnings(table: Table, horizons: Sequence[int]) -> Iterator[str]:
-    """Name, for each horizon, the methods that are not below persistence on what moves."""
-    for horizon in horizons:
-        lost, undecided = [], []
-        for method, mode in table.methods:
+def misses(table: Table, horizons: Sequence[int]) -> Iterator[str]:
+    """Name the methods that are not below persistence on what moves, and at which of the horizons."""
+    lost: dict[str, list[str]] = {}
+    undecided: dict[str, list[str]] = {}
+    for method, mode in table.methods:
+        for horizon in horizons:
             row = table.get(method, mode, "moving_pixel_l1_minus_persistence", horizon)
             if KINDS.get(method, "trained") != "trained" or row is None:
                 continue
             if row.value >= 0:
-                lost.append(label_of(method, mode))
+                lost.setdefault(label_of(method, mode), []).append(str(horizon))
             elif row.high >= 0:
-                undecided.append(label_of(method, mode))
-        if lost:
-            yield f"At t={horizon}, on moving pixels, these do not beat persistence: {', '.join(lost)}."
-        if undecided:
-            yield (
-                f"At t={horizon}, on moving pixels, these are undecided against persistence "
-                f"(the interval reaches 0): {', '.join(undecided)}."
-            )
+                undecided.setdefault(label_of(method, mode), []).append(str(horizon))
+    for found, words in (
+        (lost, "do not beat persistence, the last frame repeated"),
+        (undecided, "are not shown to beat persistence, as the interval of the difference reaches 0"),
+    ):
+        if found:
+            named = "; ".join(f"{label} (t = {', '.join(steps)})" for label, steps in found.items())
+            yield f"On moving pixels, these {words}: {named}."
 
 
 def _state_probe_warning(table: Table, horizons: Sequence[int]) -> Iterator[str]:
@@ -86,6 +86,6 @@ def _state_probe_warning(table: Table, horizons: Sequence[int]) -> Iterator[str]
             weak.append(f"t={horizon} ({floor.value:.2f} against {persistence.value:.2f})")
     if weak:
         yield (
-            f"state_error says little at {', '.join(weak)}: the probe's own floor is not well below "
+            f"The error of the state says little at {', '.join(weak)}: the probe's own floor is not well below "
             "persistence's error."
         )

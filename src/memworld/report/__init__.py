@@ -11,7 +11,9 @@ from memworld.evaluate.results import KINDS, Evaluation, Table, label_of
 from memworld.report.charts import ChartGroup, chart_group
 from memworld.report.environment import environment
 from memworld.report.looks import looks
+from memworld.report.summary import default_result
 from memworld.report.tables import (
+    NAMES,
     difference_table,
     headline,
     metric_tables,
@@ -23,14 +25,8 @@ from memworld.storage import write_bytes
 
 __all__ = ["write_report"]
 
-PANELS = {
-    "moving_pixel_l1": "moving-pixel L1",
-    "state_error": "state error",
-    "kl": "KL (nats, log axis)",
-    "ssim": "SSIM (1 is best)",
-    "l1": "whole-frame L1",
-}
-"""Metrics that have a chart, in the order shown, with the words above it."""
+AXES = {"kl": "log axis", "ssim": "1 is best"}
+"""What is said of the axis of a metric's chart."""
 
 
 def write_report(
@@ -77,7 +73,8 @@ def _views(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "world": table.rows[0].world,
         "episodes": table.rows[0].n,
-        "headline": headline(table),
+        "headline": [said for said in (default_result(evaluation), *headline(table)) if said],
+        "labels": [label_of(name, mode) for name, mode in table.methods],
         "kinds": KINDS,
         "looks": looks(table),
         "curves": _curves(table),
@@ -89,10 +86,10 @@ def _views(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _curves(table: Table) -> ChartGroup:
-    """A chart of each metric of `PANELS` that the table has: value over horizon, with interval bands."""
+    """A chart of each metric of `NAMES` that the table has: value over horizon, with interval bands."""
     charts = [
-        metric_chart(table, metric, title, title, log_y=metric == "kl")
-        for metric, title in PANELS.items()
+        metric_chart(table, metric, name, AXES.get(metric, name), log_y=metric == "kl")
+        for metric, name in NAMES.items()
         if metric in table.metrics
     ]
     labels = (label_of(name, mode) for name, mode in table.methods)

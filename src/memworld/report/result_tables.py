@@ -22,7 +22,7 @@ class TableView:
     Attributes:
         title: what it shows.
         about: how to read it.
-        columns: their names, and whether they hold words alone.
+        columns: the names of those that hold anything, and whether they hold words alone.
         lines: its rows.
     """
 
@@ -33,15 +33,24 @@ class TableView:
 
 
 def table_view(table: ResultTable) -> TableView:
-    """A table as text; the numbers of a column have the same decimals, so that they can be compared by eye."""
-    cells = [[row.cells[i] for row in table.rows] for i in range(len(table.columns))]
-    decimals = [_decimals(column) for column in cells]
-    words = [any(column) and all(isinstance(cell, str) for cell in column) for column in cells]
-    lines = tuple(
-        Line(row.label, row.kind, tuple(_text(cell, d) for cell, d in zip(row.cells, decimals, strict=True)))
-        for row in table.rows
+    """A table as text; the numbers of a column have the same decimals, so that they can be compared by eye.
+
+    A column without anything in it is left out.
+    """
+    columns = [(name, [row.cells[i] for row in table.rows]) for i, name in enumerate(table.columns)]
+    columns = [(name, column) for name, column in columns if any(cell != "" for cell in column) or not column]
+    texts = [[_text(cell, _decimals(column)) for cell in column] for _, column in columns]
+    names = tuple((name, any(column) and all(isinstance(cell, str) for cell in column)) for name, column in columns)
+    lines = tuple(Line(row.label, row.kind, tuple(column[i] for column in texts)) for i, row in enumerate(table.rows))
+    return TableView(table.title, table.about, names, lines)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of texts for a terminal, in columns as wide as their widest text."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
-    return TableView(table.title, table.about, tuple(zip(table.columns, words, strict=True)), lines)
 
 
 def with_interval(value: float, low: float, high: float) -> str:

@@ -1,6 +1,7 @@
 """The numbers of a report as text: tables with intervals and verdicts, and the headline."""
 
 import math
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,15 @@ HEADLINE = (5, 20)
 
 MAIN = "moving_pixel_l1"
 """The metric to read first."""
+
+NAMES = {
+    "moving_pixel_l1": "error on moving pixels",
+    "state_error": "error of the state",
+    "kl": "KL divergence (nats)",
+    "ssim": "structural similarity (SSIM)",
+    "l1": "error of the whole frame",
+}
+"""What charts and tables call the metrics."""
 
 ABOUT = {
     "moving_pixel_l1": "Mean absolute error, of frames in [0, 1], over the pixels where the true or the predicted "
@@ -57,8 +67,9 @@ class Line:
 
 @dataclass(frozen=True)
 class View:
-    """A metric's table: its name, what it means, and a line per method."""
+    """A metric's table: what it is called here and in `metrics.parquet`, what it means, and a line per method."""
 
+    name: str
     metric: str
     about: str
     lines: tuple[Line, ...]
@@ -135,7 +146,7 @@ def _against_persistence(table: Table, horizon: int) -> str:
         opening = "no search method is shown to beat persistence"
     else:
         opening = "no search method beats persistence"
-    interval = _interval(difference, _decimals([difference]), "95% interval ")
+    interval = _interval(difference, table_decimals([difference]), "95% interval ")
     sentence = (
         f"At t = {horizon}, {opening} on moving pixels; the {role}, {best}, has an error of {number(row.value)} "
         f"against {number(persistence.value)} (difference {number(difference.value)}, {interval})."
@@ -187,8 +198,9 @@ def _view(table: Table, metric: str, about: str, horizons: Sequence[int]) -> Vie
         (name, mode): [table.get(name, mode, metric, horizon) for horizon in horizons] for name, mode in table.methods
     }
     present = {key: found for key, found in rows.items() if any(found)}
-    decimals = _decimals([row for found in present.values() for row in found if row is not None])
+    decimals = table_decimals([row for found in present.values() for row in found if row is not None])
     return View(
+        _called(metric),
         metric,
         about,
         tuple(
@@ -196,6 +208,14 @@ def _view(table: Table, metric: str, about: str, horizons: Sequence[int]) -> Vie
             for (name, mode), found in present.items()
         ),
     )
+
+
+def _called(metric: str) -> str:
+    """A metric's name for people."""
+    main, difference, _ = metric.partition("_minus_persistence")
+    whole, colon, variable = main.partition(":")
+    name = f"{NAMES.get(whole, whole)}{colon}{' ' if colon else ''}{variable}"
+    return f"{name}, less that of persistence" if difference else name
 
 
 def _cell(table: Table, row: MetricRow | None, decimals: int) -> Cell:
@@ -225,7 +245,7 @@ def _interval(row: MetricRow, decimals: int, prefix: str = "") -> str:
     return f"{prefix}[{number(row.low, decimals=decimals)}, {number(row.high, decimals=decimals)}]"
 
 
-def _decimals(rows: Sequence[MetricRow]) -> int:
+def table_decimals(rows: Sequence[MetricRow]) -> int:
     """Decimals that give a typical value of these rows three digits."""
     sizes = [abs(row.value) for row in rows if row.value and math.isfinite(row.value)]
     return min(max(0, 2 - _magnitude(statistics.median(sizes))), 6) if sizes else 2
@@ -239,6 +259,11 @@ def _cell_decimals(row: MetricRow, decimals: int) -> int:
 def _magnitude(value: float) -> int:
     """The power of ten of a number that is not 0."""
     return math.floor(math.log10(abs(value))) if math.isfinite(value) else 0
+
+
+def with_minus(text: str) -> str:
+    """A text whose negative numbers have the sign that tables write."""
+    return re.sub(r"(?<![\w.])-(?=\.?\d)", "−", text)
 
 
 def number(value: float, digits: int = 3, *, decimals: int | None = None) -> str:

@@ -124,7 +124,7 @@ def test_paper_has_all_figures_and_nothing_to_press(opened: Open, kind: str, pic
     page.locator(".plot").first.focus()
     page.emulate_media(media="print")
     assert page.evaluate(GROUND) == "rgb(255, 255, 255)"
-    for name in (".theme", ".hint", ".readout", ".pointer", ".all", "nav"):
+    for name in (".theme", ".hint", ".screen", ".config", ".readout", ".pointer", ".all", "nav"):
         assert not any(found.is_visible() for found in page.locator(name).all()), name
     drawings = parse(page.content()).drawings
     assert drawn(page) == len(drawings)
@@ -132,6 +132,15 @@ def test_paper_has_all_figures_and_nothing_to_press(opened: Open, kind: str, pic
         box = table.bounding_box()
         assert box
         assert box["x"] + box["width"] < 690, "no table is cut off"
+    intervals = page.locator("table.numbers small").all()
+    assert intervals or kind == "living"
+    for interval in intervals:
+        lines = interval.evaluate("one => one.offsetHeight / parseFloat(getComputedStyle(one).lineHeight)")
+        assert lines < 1.5, f"{interval.inner_text()} is broken"
+        sizes = interval.evaluate(
+            "one => [one, one.parentElement].map((it) => parseFloat(getComputedStyle(it).fontSize))"
+        )
+        assert sizes[0] < sizes[1], "an interval is smaller than what it is of"
     paper = page.pdf(path=pictures / f"report-{kind}.pdf", format="A4", tagged=True)
     assert paper.startswith(b"%PDF")
     # Each figure is there under its name, which a tagged PDF keeps for those who do not see it.

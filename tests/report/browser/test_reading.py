@@ -62,7 +62,7 @@ def test_numbers_are_read_where_the_mouse_is(opened: Open, pictures: Path) -> No
     assert len(values) == len(data["series"])
     shown = [float(value.split(" ")[0]) for value in values.values()]
     assert shown == sorted(shown, reverse=True), "as the lines lie, from the top"
-    for name, value in of_table(page, "moving_pixel_l1", "t = 5").items():
+    for name, value in of_table(page, "error on moving pixels", "t = 5").items():
         # The table gives all of a metric the same decimals, the read-out each its own three digits.
         assert float(values[name].split(" ")[0]) == pytest.approx(float(value.split(" ")[0]), rel=0.06), name
     # The nearest line is the one that is marked.
@@ -73,6 +73,22 @@ def test_numbers_are_read_where_the_mouse_is(opened: Open, pictures: Path) -> No
     page.screenshot(path=pictures / "report-read-out.png")
     page.mouse.move(2, 2)
     assert read_out(plot) == ("", {})
+
+
+@pytest.mark.parametrize("width", [1280, 900, 700])
+@pytest.mark.parametrize("kind", ["demo", "control", "living"])
+def test_what_is_read_out_covers_nothing_of_its_chart(opened: Open, kind: str, width: int) -> None:
+    page = opened(kind, viewport={"width": width, "height": 800})
+    for plot in page.locator(".plot").all()[:3]:
+        for across in (0.2, 0.5, 0.9):
+            point(plot, across, 0.5)
+            box, chart = plot.locator(".readout").bounding_box(), plot.bounding_box()
+            assert box
+            assert chart
+            beside = box["x"] >= chart["x"] + chart["width"] or box["x"] + box["width"] <= chart["x"]
+            assert beside or box["y"] >= chart["y"] + chart["height"] - 1
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
 
 
 def test_the_marks_lie_on_the_lines(opened: Open) -> None:
@@ -140,6 +156,9 @@ def test_a_line_is_hidden_and_shown_by_its_name(opened: Open, pictures: Path) ->
     name.focus()
     page.keyboard.press("Enter")
     assert name.get_attribute("aria-pressed") == "false"
+    for _ in range(2):  # focused, then under the mouse as well
+        assert "line-through" in name.evaluate("one => getComputedStyle(one).textDecorationLine")
+        name.hover()
     assert not any(line.is_visible() for line in lines.all())
     point(plot, 0.5, 0.5)
     assert "persistence" not in read_out(plot)[1]

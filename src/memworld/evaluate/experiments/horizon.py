@@ -74,7 +74,7 @@ def measure(
         charts=tuple(charts),
         strips=evaluation.strips,
         metrics=table.rows,
-        notes=(*gaps(lab, config.horizon), *evaluation.warnings),
+        notes=(*gaps(lab, config.horizon), *evaluation.warnings, *evaluation.misses),
         seconds=time.perf_counter() - began,
     )
 

@@ -157,12 +157,13 @@ function readable(figure, hidden, tell) {
       return make("div", { className: line.chosen ? "chosen" : "" }, key, make("span", {}, line.name), value);
     }));
     readout.hidden = false;
-    // Beside the place, on its wider side, and within the window.
-    const x = ((dots[0]?.x ?? Number(/^M([\d.]+)/.exec(path)[1])) / width) * plot.clientWidth;
-    const { left } = plot.getBoundingClientRect();
-    const beside = x < plot.clientWidth / 2 ? x + 14 : x - 14 - readout.offsetWidth;
-    const last = document.documentElement.clientWidth - readout.offsetWidth - left;
-    readout.style.left = `${Math.max(-left, Math.min(last, beside))}px`;
+    // Beside the chart where there is room, to its right before its left, or else below it: it covers none of it.
+    const { left, right } = plot.getBoundingClientRect();
+    const [wide, gap] = [readout.offsetWidth, 10];
+    const after = right + gap + wide <= document.documentElement.clientWidth;
+    const before = left - gap - wide >= 0;
+    readout.style.left = `${after ? right - left + gap : before ? -gap - wide : 0}px`;
+    readout.style.top = after || before ? "4px" : "100%";
     if (aloud) tell([title, ...read.map((line) => `${line.name} ${line.value}${line.interval ?? ""}`)].join("; "));
   }
   function hide() {
