@@ -9,6 +9,7 @@ import pytest
 
 import memworld
 from memworld import pipeline
+from memworld.analogues import forecast
 from memworld.demo import demo_config
 from memworld.evaluate.config import EvaluationConfig
 from memworld.evaluate.results import read_metrics
@@ -53,6 +54,25 @@ def test_the_memory_holds_the_training_episodes_alone_and_gives_the_world_back(q
     cited = rollout.citations(0, 0)[0]
     assert cited.episode in training.ids
     assert 0 <= cited.step < 150
+
+
+def test_what_the_evaluation_learned_is_there_for_who_plays(
+    quick_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, _ = quick_run
+    shutil.copytree(output / "memory", tmp_path / "memory")
+
+    def learns(*arguments: object, **further: object) -> None:
+        raise AssertionError("it was learned before")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forecast, "fit_memory", learns)
+        memworld.WorldModel.open(tmp_path / "memory").prepare()
+    kept = {file.name: file.read_bytes() for file in (tmp_path / "memory" / LEARNED).iterdir()}
+    shutil.rmtree(tmp_path / "memory" / LEARNED)
+    memworld.WorldModel.open(tmp_path / "memory").prepare()
+    anew = {file.name: file.read_bytes() for file in (tmp_path / "memory" / LEARNED).iterdir()}
+    assert anew == {name: kept[name] for name in anew}, "the same to the last bit"
 
 
 def test_same_seed_same_bytes(quick_run: Run, tmp_path: Path) -> None:

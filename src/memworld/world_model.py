@@ -25,7 +25,7 @@ from memworld.pictures import decode as decode_frames
 from memworld.rollout import SUPPORTED, History, Past, Prediction, Rollout, stack_predictions
 from memworld.search.growing import has_grown
 from memworld.storage import OnExisting
-from memworld.store import open_memory, save_memory
+from memworld.store import Stored, open_memory, save_memory
 
 
 class WorldModel:
@@ -44,7 +44,7 @@ class WorldModel:
         device: str = "auto",
         index: IndexKind | Cluster = "exact",
     ) -> None:
-        """Join an encoder and the memory that it made.
+        """Join an encoder and the memory that it made; what is learned of a stored memory is kept beside it.
 
         Args:
             encoder: the memory's encoder.
@@ -73,7 +73,8 @@ class WorldModel:
         self._indexed: Rows | None = None
         self._made: Dynamics | None = None
         self._painter: Painter | None = None
-        self._shelf = Shelf()
+        stored = memory.stored
+        self._shelf = Shelf(stored.path if isinstance(stored, Stored) else None)
 
     @classmethod
     def open(

@@ -15,11 +15,12 @@ from memworld.analogues.fitting import Fit, fit_memory
 from memworld.engine import DynamicsSettings
 from memworld.episodes import Episode
 from memworld.hybrid import HybridConfig
-from memworld.learned import _digest
+from memworld.learned import _digest, learned
+from memworld.learned.arrays import to_arrays
 from memworld.memory import Memory
 from memworld.rollout import Rollout
 from memworld.storage import read_arrays, write_arrays
-from memworld.store import LEARNED, forget_episodes
+from memworld.store import LEARNED, forget_episodes, open_memory
 from memworld.support import MOST_GROWTH
 from tests.evaluate.experiments.laboratories import square_laboratory
 
@@ -67,6 +68,27 @@ def test_it_is_learned_once_for_a_stored_memory(folder: Path, fits: list[int], s
     assert len(fits) == 1
     assert_same(first, again)
     assert_same(first, imagined(WorldModel(LAB.encoder, LAB.memory, settings)))
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_what_was_just_learned_lies_in_memory_as_what_is_read(folder: Path, settings: DynamicsSettings) -> None:
+    made, read = (learned(WorldModel.open(folder, settings).prepare()) for _ in range(2))
+    assert made is not None
+    assert read is not None
+    layouts = [{name: array.stride() for name, array in to_arrays(known).items()} for known in (made, read)]
+    assert layouts[0] == layouts[1], "products of another layout differ in their last bits"
+
+
+def test_whoever_learns_from_a_stored_memory_keeps_it_for_all(folder: Path, fits: list[int]) -> None:
+    first = imagined(WorldModel(LAB.encoder, open_memory(folder), ANALOGUES))
+    assert_same(first, imagined(WorldModel(LAB.encoder, open_memory(folder), ANALOGUES)))
+    assert_same(first, imagined(WorldModel.open(folder, ANALOGUES)))
+    assert len(fits) == 1
+    changed = open_memory(folder)
+    changed.append(beginning(LAB.held_out[0], 15), LAB.encoder)
+    before = {file: file.read_bytes() for file in (folder / LEARNED).iterdir()}
+    imagined(WorldModel(LAB.encoder, changed, ANALOGUES))
+    assert {file: file.read_bytes() for file in (folder / LEARNED).iterdir()} == before, "that one lies nowhere"
 
 
 def test_a_memory_too_small_to_learn_from(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

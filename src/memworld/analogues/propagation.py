@@ -106,7 +106,8 @@ class _Sums:
         """(P, f, C). Inputs are penalised by their own variance, so that their units do not count."""
         variance = self.square.diagonal(dim1=1, dim2=2) / max(1, self.rows)
         ridge = penalty * (variance + 0.01 * variance.mean(1, keepdim=True) + 1e-12)
-        return torch.cholesky_solve(self.cross, torch.linalg.cholesky(self.square + torch.diag_embed(ridge)))
+        solved = torch.cholesky_solve(self.cross, torch.linalg.cholesky(self.square + torch.diag_embed(ridge)))
+        return solved.contiguous()  # as a file gives it back: products of another layout differ in their last bits
 
 
 def fit(case: Case, true: Tensor, half: Tensor) -> tuple[Propagation, Tensor]:
