@@ -116,7 +116,7 @@ def record(
                 f"{output} has {len(stored)} episodes already, {episodes} {'was' if episodes == 1 else 'were'} asked "
                 f"for: ask for {len(stored)} or more, or write to another folder"
             )
-        with tqdm(total=episodes, initial=len(stored), unit="episode", disable=not progress) as bar:
+        with tqdm(total=episodes, initial=len(stored), desc="record", unit="episode", disable=not progress) as bar:
             for index in range(len(stored), episodes):
                 episode = played.pop() if played else _play(env, world, factory, plan(index), max_steps)
                 writer.append(episode)

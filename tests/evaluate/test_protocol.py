@@ -33,6 +33,21 @@ def evaluation() -> Evaluation:
     return evaluate(ENCODER, memory(), TRAINING, HELD_OUT, CONFIG)
 
 
+def test_all_that_takes_long_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate(ENCODER, memory(), TRAINING, HELD_OUT, CONFIG, progress=True)
+    shown = capsys.readouterr().err
+    assert "evaluate 11 methods on 3 episodes: 100%" in shown
+    assert "33/33" in shown
+    assert "time a step: 100%" in shown
+
+
+def test_facts_are_written_for_people(evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert evaluation.facts["memory"] == "4 episodes, 48 transitions"
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    one = evaluate(ENCODER, memory(), TRAINING, HELD_OUT[:2], CONFIG)
+    assert one.facts["arithmetic"] == "1 thread"
+
+
 def test_windows_never_leave_their_episode_and_start_where_chance_says() -> None:
     windows = list(held_out_windows(HELD_OUT, ENCODER, horizon=4, starts=5, seed=0))
     assert [w.episode for w in windows] == ["h0", "h1", "h2"]

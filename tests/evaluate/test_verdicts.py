@@ -53,18 +53,19 @@ def test_the_probe_is_not_spoken_of_where_there_is_none() -> None:
 
 
 def test_what_does_not_beat_persistence_is_named_once_with_its_steps() -> None:
+    below, above, open_ = (-2.0, -3.0, -1.0), (0.5, 0.1, 0.9), (-0.5, -1.0, 0.1)
     differences = {
-        ("rollout", "requery"): [(0.5, 0.1, 0.9), (0.5, 0.1, 0.9)],
-        ("rollout", "follow"): [(-0.5, -1, 0.1), (-2, -3, -1)],
-        ("default", "follow"): [(-2, -3, -1), (-2, -3, -1)],
-        ("data_mean", ""): [(1, 1, 1), (1, 1, 1)],
-        ("oracle", ""): [(1, 1, 1), (1, 1, 1)],
+        ("rollout", "requery"): (above, above),
+        ("rollout", "follow"): (open_, below),
+        ("default", "follow"): (below, below),
+        ("data_mean", ""): (above, above),
+        ("oracle", ""): (above, above),
     }
     metric = "moving_pixel_l1_minus_persistence"
     rows = [
-        MetricRow("w", *method, step, metric, *found, 8)
-        for method, all_found in differences.items()
-        for step, found in zip((1, 5), all_found, strict=True)
+        MetricRow("w", *method, step, metric, *difference, 8)
+        for method, found in differences.items()
+        for step, difference in zip((1, 5), found, strict=True)
     ]
     assert list(misses(Table(rows), [1, 5])) == [
         "On moving pixels, these do not beat persistence, the last frame repeated: rollout requery (t = 1, 5).",

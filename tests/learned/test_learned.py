@@ -91,6 +91,13 @@ def test_whoever_learns_from_a_stored_memory_keeps_it_for_all(folder: Path, fits
     assert {file: file.read_bytes() for file in (folder / LEARNED).iterdir()} == before, "that one lies nowhere"
 
 
+def test_all_of_learning_is_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    WorldModel.open(folder, ANALOGUES).prepare(progress=True)
+    shown = capsys.readouterr().err
+    assert "find analogues: 100%" in shown
+    assert "fit analogues: 100%" in shown
+
+
 def test_a_memory_too_small_to_learn_from(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     memory = Memory(LAB.training.info, LAB.encoder)
     memory.append(beginning(LAB.training[0], 10), LAB.encoder)

@@ -78,7 +78,7 @@ def _fit_horizons(panel: Panel, config: AnalogueConfig, progress: bool, lessons:
     half = torch.unique(apart[sample], return_inverse=True)[1] % 2 == 0
     horizons: list[Horizon] = []
     if _enough(half):
-        found = _without_own_episode(panel, sample, apart, config.context)
+        found = _without_own_episode(panel, sample, apart, config.context, progress)
         for steps in tqdm(range(1, config.horizon + 1), "fit analogues", disable=not progress):
             lasting = torch.nonzero(panel.left[sample] >= steps)[:, 0]
             if not _enough(half[lasting]):
@@ -95,10 +95,12 @@ def _enough(half: Tensor) -> bool:
     return min(int(half.sum()), int((~half).sum())) >= _FEWEST
 
 
-def _without_own_episode(panel: Panel, sample: Tensor, apart: Tensor, context: int) -> list[Found]:
+def _without_own_episode(
+    panel: Panel, sample: Tensor, apart: Tensor, context: int, progress: bool = False
+) -> list[Found]:
     """The analogues of sampled rows, none in what the row itself belongs to."""
     parts = []
-    for start in range(0, len(sample), _AT_ONCE):
+    for start in tqdm(range(0, len(sample), _AT_ONCE), "find analogues", disable=not progress):
         some = sample[start : start + _AT_ONCE]
         parts.append(panel.find(moments(panel.rows, some, context), apart[some]))
     return [joined(list(scale)) for scale in zip(*parts, strict=True)]

@@ -150,7 +150,7 @@ def _run(
                 look = {"loss": _look(network, looked_at, how, where), "train_loss": sum(recent) / len(recent)}
                 run.look({**look, "seconds": seconds}, network)
                 run.save(network, optimiser)
-                bar.set_postfix(training=f"{look['train_loss']:.4g}", validation=f"{look['loss']:.4g}")
+                bar.set_postfix(loss=f"{look['train_loss']:.4g}", validation_loss=f"{look['loss']:.4g}")
                 began, recent = time.perf_counter(), []
     network.load_state_dict(run.best)
     network.to("cpu")

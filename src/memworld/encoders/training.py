@@ -194,7 +194,7 @@ def _run(
             if run.step % how.validate_every == 0 or run.step == how.steps:
                 run.look(_evaluate(network, data.validation, data.mean, data.scale, config, how), network)
                 run.save(network, optimiser)
-                bar.set_postfix(error=f"{float(loss.error):.4f}", validation=f"{run.history[-1]['loss']:.0f}")
+                bar.set_postfix(error=f"{float(loss.error):.4f}", validation_error=f"{run.history[-1]['error']:.4f}")
     network.load_state_dict(run.best)
 
 
