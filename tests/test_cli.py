@@ -9,6 +9,7 @@ import pytest
 from typer.testing import Result
 
 import memworld
+from memworld.cli.model import signed
 from memworld.pipeline import RunResult
 from tests.store.contents import files_with
 
@@ -89,8 +90,26 @@ def test_demo_prints_where_the_report_is_and_what_to_type_next(call: Call, quick
     done = call("demo", "--quick", "--output", output, "-q")
     assert done.exit_code == 0, done.output
     assert f"The report is {output / 'report.html'}" in done.output
-    assert f"memworld inspect {output / 'memory'}" in done.output
-    assert "--start 100 --output imagined.png\n" in done.output
+    told, following = done.output.split("\nNext:\n")
+    assert following.splitlines()[0].endswith(f"memworld play {output / 'memory'}")
+    assert "--start 100 --output imagined.png\n" in following
+    assert "python -c" not in following
+    assert "its numbers mean nothing" in told
+    assert "\nThe default dynamics, analogues, " in told
+    rows = {line.split("  ")[0]: line for line in told.splitlines()}
+    assert {"persistence", "rollout requery", "replay_kl follow", "default follow"} <= rows.keys()
+    assert all(any(word in rows[name] for word in ("yes", "no", "not shown")) for name in rows if " requery" in name)
+    assert "do not beat" not in told, "the table says it"
+
+
+def test_rewards_are_signed_but_for_nothing() -> None:
+    assert [signed(reward) for reward in (-0.001, -0.0, 0.004, -1.0, 0.25)] == [
+        "+0.00",
+        "+0.00",
+        "+0.00",
+        "-1.00",
+        "+0.25",
+    ]
 
 
 def test_unknown_game_policy_and_world(call: Call, tmp_path: Path) -> None:

@@ -50,14 +50,13 @@ def demo_config(world: str = "pong", seed: int = 0, quick: bool = False) -> RunC
 
 
 def next_lines(output: Path) -> list[str]:
-    """The three lines that a user types next."""
+    """The lines that a user types next."""
     memory, episodes = (shlex.quote(str(output / name)) for name in ("memory", "episodes"))
-    code = f"import memworld; print(memworld.WorldModel.open({str(output / 'memory')!r}))"
-    memworld, python = (_program(name) for name in ("memworld", "python"))
+    memworld = _program("memworld")
     return [
+        f"{memworld} play {memory}",
         f"{memworld} inspect {memory}",
         f"{memworld} imagine {memory} {episodes} --start 100 --output imagined.png",
-        f"{python} -c {shlex.quote(code)}",
     ]
 
 

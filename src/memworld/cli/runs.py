@@ -2,13 +2,16 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from memworld.cli.app import app
 from memworld.cli.options import MemoryPath, Output, Overwrite, Quiet, Resume, Seed, on_existing
 from memworld.errors import MemworldError
+
+if TYPE_CHECKING:
+    from memworld.pipeline import RunResult
 
 
 @app.command()
@@ -31,11 +34,12 @@ def demo(
     command = shlex.join(["memworld", "demo", "--world", world, "--seed", str(seed), "--output", str(output)])
     command += " --quick" if quick else ""
     result = run(config, output, "overwrite" if overwrite else "resume", command=command, progress=not quiet)
-    for stage, seconds in result.stages.items():
-        typer.echo(f"{stage:>10} {seconds:7.1f} s")
-    for warning in result.evaluation.warnings:
-        typer.echo(f"warning: {warning}")
-    typer.echo(f"\nThe report is {result.report}\n\nNext:")
+    stages = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in result.stages.items())
+    typer.echo(f"Took {sum(result.stages.values()) / 60:.1f} minutes: {stages}")
+    if quick:
+        typer.echo("A quick run only shows that everything works: its numbers mean nothing.")
+    _tell(result)
+    typer.echo("\nNext:")
     for line in next_lines(output):
         typer.echo(f"  {line}")
 
@@ -82,9 +86,25 @@ def evaluate(
         command=command,
         progress=not quiet,
     )
-    for warning in result.evaluation.warnings:
-        typer.echo(f"warning: {warning}")
-    typer.echo(f"The report is {result.report}")
+    _tell(result)
+
+
+def _tell(result: "RunResult") -> None:
+    """Print what was found, what held and what did not, what is to be distrusted, and where the report is."""
+    from memworld.report.summary import held_text
+    from memworld.report.summary import result as found
+
+    evaluation = result.evaluation
+    if said := found(evaluation):
+        typer.echo(f"\n{said}")
+    typer.echo("\nError on moving pixels t steps ahead, and whether it is shown to be below that of persistence, which")
+    typer.echo(f"repeats the last frame ({evaluation.table.rows[0].n} held-out episodes):\n")
+    typer.echo(held_text(evaluation))
+    if evaluation.warnings:
+        typer.echo("")
+    for warning in evaluation.warnings:
+        typer.echo(f"note: {warning}")
+    typer.echo(f"\nThe report is {result.report}")
 
 
 Quick = Annotated[bool, typer.Option("--quick", help="Tiny sizes, which only show that everything works.")]
