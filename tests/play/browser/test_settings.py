@@ -92,7 +92,7 @@ def test_what_is_being_made_ready_is_told(tab: Open, serve: Serve, tmp_path: Pat
     })()""")
     assert (pending[0], pending[2]) == ("hybrid", "hybrid")
     assert pending[1].startswith("Asked for, and not ready yet.")
-    assert pending[3].startswith("Getting ready: hybrid learns from memory")
+    assert pending[3].startswith("Getting hybrid ready: learning from memory")
     assert pending[4].endswith(" s so far")
     here.until("memworld.state().dreams[0].strategy === 'hybrid'")
     here.says("The settings hold from here on")

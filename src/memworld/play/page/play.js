@@ -4,15 +4,14 @@ import { Beside } from "./beside.js";
 import { byId, setText } from "./dom.js";
 import { inputs } from "./inputs.js";
 import { Bindings, entriesOf } from "./keys.js";
-import { follows } from "./explain.js";
 import { KeyTable } from "./keytable.js";
+import { News } from "./news.js";
 import { Panels } from "./panels.js";
 import { Player } from "./player.js";
 import { recordings } from "./recordings.js";
 import { SettingsForms } from "./settings.js";
 import { Stats } from "./stats.js";
 import { fail, say, settle, shown, unsay } from "./status.js";
-import { short } from "./words.js";
 
 /** @typedef {import("./types.js").Source} Source */
 /** @typedef {import("./types.js").Moment} Moment */
@@ -20,8 +19,6 @@ import { short } from "./words.js";
 /** @typedef {import("./channel.js").Answer} Answer */
 
 const HOLD = "The settings hold from here on.";
-/** Key presses from which on it is told within how long nearly all of them showed. */
-const PRESSES = 20;
 
 /** Tells "moved" when the address of what is played has changed. */
 export class PlayView extends EventTarget {
@@ -37,10 +34,8 @@ export class PlayView extends EventTarget {
   #switched = new Map();
   /** @type {Record<number, Settings>} asked for, and not answered yet, by dream */
   #asked = {};
-  /** What the status line asks for, until somebody plays. */
+  /** What the status line says until somebody plays. */
   #invitation = "";
-  /** What it says is being made ready. */
-  #preparing = "";
   /** Of what an address asks for that there is not. */
   notice = "";
 
@@ -55,6 +50,7 @@ export class PlayView extends EventTarget {
     this.stats = new Stats();
     this.bindings = new Bindings("", []);
     this.player = new Player(channel, () => this.#act());
+    this.news = new News(this.player, this.stats);
     this.forms = new SettingsForms((dream, changed) => this.change(dream, changed));
     this.panels = new Panels((dream, strategy) => this.change(dream, { strategy }));
     const openHere = (/** @type {Moment} */ moment) => this.player.source && open(this.player.source, moment);
@@ -138,7 +134,9 @@ export class PlayView extends EventTarget {
     this.player.pause();
     await this.player.reset(start);
     if (playing) this.player.play();
-    say(`Begins again at episode ${this.player.began?.id ?? ""}, step ${this.player.began?.step ?? 0}.`);
+    const says = `Begins again at episode ${this.player.began?.id ?? ""}, step ${this.player.began?.step ?? 0}.`;
+    say(says);
+    if (!playing) this.#invitation = says;
   }
 
   /**
@@ -218,10 +216,6 @@ export class PlayView extends EventTarget {
       "change",
       shown(() => this.#switch("real", (on) => player.showReal(on))),
     );
-    window.setInterval(() => {
-      this.#performance();
-      this.#tick();
-    }, 500);
   }
 
   /** @param {number} fps */
@@ -265,7 +259,7 @@ export class PlayView extends EventTarget {
   /** Whether it plays, records, opens: the buttons, forms and panels that say so. */
   #arrange() {
     const { player, forms } = this;
-    const { source, playing, busy, live } = player;
+    const { source, playing, live } = player;
     if (!source) return;
     byId("play").classList.toggle("on", playing);
     setText(byId("play-text"), playing ? "Pause" : "Play");
@@ -275,34 +269,13 @@ export class PlayView extends EventTarget {
     byId("real").checked = this.#switched.get("real") ?? player.real;
     byId("real").disabled = !source.real || !live;
     byId("focus").hidden = player.dreams.length < 2;
-    this.#prepare(busy?.what ?? "");
+    this.news.show();
     const dreams = player.dreams.map((settings, i) => this.#asked[i] ?? settings);
     const pending = new Set(Object.keys(this.#asked).map(Number));
     this.panels.arrange([source.frame[0], source.frame[1]], dreams, player.real, forms.strategies, pending);
     this.#showSettings();
     this.beside.show(true);
     this.dispatchEvent(new Event("moved"));
-  }
-
-  /** Say what is being made ready, and that it may take long; or no longer. @param {string} what */
-  #prepare(what) {
-    byId("busy").hidden = !what;
-    byId("stage").setAttribute("aria-busy", String(Boolean(what)));
-    const learns = what.split(" and ").some(follows);
-    const says = learns
-      ? `Getting ready: ${what} learns from memory, which takes a minute or two the first time.`
-      : `Getting ready: ${what.replaceAll("_", " ")}.`;
-    setText(byId("busy-text"), says);
-    this.#tick();
-    if (what && this.#preparing !== says) say(says);
-    if (!what) unsay(this.#preparing);
-    this.#preparing = what ? says : "";
-  }
-
-  /** How long it has been getting ready. */
-  #tick() {
-    const { busy } = this.player;
-    setText(byId("busy-time"), busy ? `${Math.round((performance.now() - busy.since) / 1000)} s so far` : "");
   }
 
   /** Draw with the screen's next frame; only the latest answer, if there are several. @param {{answer: Answer, pressed: number[]}} news */
@@ -320,12 +293,5 @@ export class PlayView extends EventTarget {
       this.stats.drew(performance.now(), pressed);
       this.beside.show(!this.player.playing);
     });
-  }
-
-  #performance() {
-    const { fps, median, p99, presses } = this.stats.read();
-    const most = presses < PRESSES ? "" : `, 99 % within ${short(p99)} ms`;
-    const keys = median == null ? "" : ` · key to frame ${short(median)} ms${most}`;
-    setText(byId("performance"), fps ? `${Math.round(fps)} fps${keys}` : "");
   }
 }

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 
-/** Milliseconds: an episode that takes longer to read is not read for its row alone. */
+/** Milliseconds: where two episodes in a row take longer to read, none is read for its row alone. */
 const SLOW = 2000;
 /** Milliseconds, at least, that are left to everybody else between two. */
 const PAUSE = 40;
@@ -10,7 +10,8 @@ const PAUSE = 40;
 export class Returns {
   #run = 0;
   /** @type {Set<number>} */
-  #refused = new Set();
+  #asked = new Set();
+  busy = false;
 
   /**
    * @param {() => number[]} wanted the episodes on screen of which not all is known
@@ -24,7 +25,7 @@ export class Returns {
   /** Read for another source. */
   clear() {
     this.#run++;
-    this.#refused.clear();
+    this.#asked.clear();
     this.busy = false;
   }
 
@@ -33,21 +34,21 @@ export class Returns {
     if (this.busy) return;
     const run = this.#run;
     this.busy = true;
+    let slow = 0;
     for (;;) {
-      const [index] = this.wanted().filter((each) => !this.#refused.has(each));
+      const [index] = this.wanted().filter((each) => !this.#asked.has(each));
       if (index === undefined) break;
-      this.#refused.add(index); // whatever comes of it, it is asked for once
+      this.#asked.add(index); // whatever comes of it, it is asked for once
       const began = performance.now();
       const entry = await api.read(source, index).catch(() => null);
       if (run !== this.#run) return;
       if (entry) this.take(entry);
       const took = performance.now() - began;
-      if (took > SLOW) return; // still busy: nothing more is read of this source
+      slow = took > SLOW ? slow + 1 : 0;
+      if (slow === 2) return; // still busy: nothing more is read of this source
       await new Promise((done) => setTimeout(done, PAUSE + 2 * took));
       if (run !== this.#run) return;
     }
     this.busy = false;
   }
-
-  busy = false;
 }
