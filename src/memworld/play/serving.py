@@ -15,7 +15,6 @@ import uvicorn
 
 from memworld.errors import MemworldError
 from memworld.formats import open_dataset
-from memworld.inspection import is_memory
 from memworld.play.conversation import MOST_BYTES
 from memworld.play.library import Library
 from memworld.play.safety import is_loopback, new_token
@@ -93,11 +92,6 @@ def open_library(paths: Sequence[Path], plays: bool) -> Library:
     """
     library = Library(paths)
     for path, source in zip(paths, library.sources.values(), strict=True):
-        if plays and path.exists() and not is_memory(path):
-            raise MemworldError(
-                f"{path} is no memory: give the folder that memworld remember wrote, or look through recorded episodes "
-                "with memworld browse"
-            )
         if plays:
             open_memory(path)  # which says best what is missing
             source.stage()
