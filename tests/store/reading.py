@@ -175,7 +175,8 @@ def read(tell: Tell, path: str, seconds: float, seed: int) -> dict[str, object]:
     witness.look(world.memory, present=True)
     _ready(path, seed).touch()
     until = time.monotonic() + seconds
-    while time.monotonic() < until and len(counts.wrong) < 10:
+    # The writer waits for every reader: one that is there early has seen nothing change by then.
+    while time.monotonic() < (until if counts.states > 1 else max(until, patience)) and len(counts.wrong) < 10:
         what = rng.random()
         if what < 0.6:
             counts.refreshed += world.refresh()

@@ -1,5 +1,6 @@
 """The game's assets: where Debian puts them, and a folder in which PySuperTuxKart2 accepts them."""
 
+import contextlib
 import ctypes.util
 import importlib.util
 import os
@@ -93,8 +94,9 @@ def _link_assets(assets: Path, folder: Path) -> None:
     targets |= {f"skins/{path.name}": path for path in (assets / "skins").iterdir()}
     for name, target in targets.items():
         link = data / name
-        if link.is_symlink() and link.readlink() == target:
-            continue
+        with contextlib.suppress(OSError):  # it is no link, or gone by now
+            if link.readlink() == target:
+                continue
         # Another process, which may do the same now, must never find it gone.
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as aside:
             new = Path(aside) / "link"
