@@ -11,6 +11,7 @@ PIPELINE = [
     "extras",
     "stored_frames",
     "strips",
+    "stretches",
     "actions",
     "episodes",
     "datasets",

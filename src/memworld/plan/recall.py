@@ -16,6 +16,7 @@ from memworld.plan.likeness import CONTEXT, Likeness
 from memworld.plan.problem import Proposals
 from memworld.plan.vote import recorded_next
 from memworld.rollout import Past
+from memworld.stretches import one_a_stretch
 from memworld.world_model import WorldModel
 
 NEAREST = 10
@@ -67,9 +68,10 @@ class Recall:
         # So many hold the nearest of enough stretches, as each but the last rules out no more than its neighbours.
         asked = min(self._most * (2 * self._stretch + 1), len(apart))
         distances, found = apart.topk(asked, largest=False)
-        kept = one_a_stretch(self._rows[found], self._world.memory.rows.episodes[self._rows[found]], self._stretch)
-        kept = kept[: self._most]
-        return self._rows[found[kept]], distances[kept]
+        rows, found_rows = self._world.memory.rows, self._rows[found]
+        moments = zip(rows.episodes[found_rows].tolist(), rows.steps[found_rows].tolist(), strict=True)
+        kept = one_a_stretch(moments, self._stretch, self._most)
+        return found_rows[kept], distances[kept]
 
     def continuations(self, frame: np.ndarray, past: Past) -> Proposals:
         """The actions that followed the moments nearest to a frame after its past, the likeliest first.
@@ -90,21 +92,3 @@ class Recall:
         chances = torch.softmax(self._worth[rows] - (distances - distances.min()) / scale, 0)
         order = chances.argsort(descending=True, stable=True).numpy()
         return Proposals(actions[order], chances.numpy()[order])
-
-
-def one_a_stretch(rows: Tensor, episodes: Tensor, reach: int) -> Tensor:
-    """The places (K,) int64 in rows (N,) of those that no earlier one kept from their episode (N,) is near, in order.
-
-    Args:
-        rows: of a memory, in which an episode's follow each other.
-        episodes: of each.
-        reach: rows of an episode that are no further apart are near.
-    """
-    kept: list[int] = []
-    taken: dict[int, list[int]] = {}
-    for place, (row, episode) in enumerate(zip(rows.tolist(), episodes.tolist(), strict=True)):
-        others = taken.setdefault(episode, [])
-        if all(abs(row - other) > reach for other in others):
-            others.append(row)
-            kept.append(place)
-    return torch.tensor(kept, dtype=torch.int64)

@@ -12,6 +12,7 @@ from memworld.formats.resize import resize_frame
 from memworld.gaussian import Latents
 from memworld.play.panels import Neighbour
 from memworld.play.stage import Stage
+from memworld.stretches import one_a_stretch
 
 _APART = 5
 """Steps that two moments of one episode must lie apart for both to be named: neighbours look alike."""
@@ -86,7 +87,8 @@ class Recall:
         rows = self._stage.memory.rows
         matches = self._world.lookup.retrieve(state, rows.actions[:1])
         found = matches.rows[0][matches.found[0]]
-        chosen = _apart(rows.episodes[found].numpy(), rows.steps[found].numpy(), count)
+        moments = zip(rows.episodes[found].tolist(), rows.steps[found].tolist(), strict=True)
+        chosen = one_a_stretch(moments, _APART - 1, count)
         distances = matches.distances[0][chosen].double().numpy()
         ids, weights = self._stage.memory.ids, _shares(distances)
         named = []
@@ -131,7 +133,8 @@ class PixelIndex:
         """The moments most like a frame, uint8 (H, W, C): `distance` is the mean difference of a pixel, of 255."""
         distances = (self._keys - torch.from_numpy(_afar(frame))).abs().mean(1).numpy()
         order = np.argsort(distances, kind="stable")
-        chosen = order[_apart(self._episodes[order], self._steps[order], count)]
+        moments = zip(self._episodes[order].tolist(), self._steps[order].tolist(), strict=True)
+        chosen = order[one_a_stretch(moments, _APART - 1, count)]
         named = []
         for place, weight in zip(chosen, _shares(distances[chosen].astype(np.float64)), strict=True):
             episode, step = int(self._episodes[place]), int(self._steps[place])
@@ -144,20 +147,6 @@ def _afar(frame: np.ndarray) -> np.ndarray:
     """A frame as it is compared, float32 (16 * 16 * C,)."""
     height, width = (min(_SIDE, side) for side in frame.shape[:2])
     return resize_frame(frame, (height, width)).astype(np.float32).reshape(-1)
-
-
-def _apart(episodes: np.ndarray, steps: np.ndarray, count: int) -> list[int]:
-    """The places of the first `count` moments that lie `_APART` from those chosen before, in their episode."""
-    chosen: list[int] = []
-    taken: dict[int, list[int]] = {}
-    for place, (episode, step) in enumerate(zip(episodes.tolist(), steps.tolist(), strict=True)):
-        near = taken.setdefault(episode, [])
-        if all(abs(step - other) >= _APART for other in near):
-            near.append(step)
-            chosen.append(place)
-            if len(chosen) == count:
-                break
-    return chosen
 
 
 def _shares(distances: np.ndarray) -> np.ndarray:
