@@ -28,8 +28,9 @@ SKILLS = (1.0, 0.6, 0.3, 0.1)
 DEMONSTRATIONS, VALIDATION = 120, 4
 LATENTS = (64,)
 STEPS = 2500
-PLANNED = ("mppi", "cem", "random_shooting")
+PLANNED = ("mppi",)
 CLONED = ("vote", "vinn", "behaviour")
+SLOWER = ("cem", "random_shooting")
 PLANET = "rssm_latents"
 
 
@@ -47,6 +48,7 @@ def play(world: str, steps: int, folder: Path, episodes: int) -> None:
     planet = TrainedBaseline.open(folder / PLANET, model.encoder)
     ways = {name: planning_policy(model, PlanConfig(name)) for name in (*PLANNED, *CLONED)}
     ways["planet_cem"] = planet_policy(planet, PlanConfig("cem", proposals="even"))
+    ways |= {name: planning_policy(model, PlanConfig(name)) for name in SLOWER}
     control(
         open_world(world),
         model.memory,

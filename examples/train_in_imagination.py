@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--horizon", type=int, default=100, help="steps of an imagined episode")
     parser.add_argument("--penalty", type=float, default=0.0, help="times support, taken from every imagined reward")
+    parser.add_argument("--shaping", action="store_true", help="add to rewards what moments are worth by memory")
     parser.add_argument("--discount", type=float, default=0.99)
     parser.add_argument("--episodes", type=int, default=20, help="real episodes to play")
     parser.add_argument("--max-steps", type=int, default=1000, help="of a real episode")
@@ -66,6 +67,7 @@ def main() -> None:
         observations="latents",
         horizon=options.horizon,
         penalty=options.penalty,
+        shaping=options.discount if options.shaping else None,
         autoreset_mode="Disabled",
     )
     seen = VecNormalize(VecFrameStack(for_stable_baselines(imagined), MOMENTS), gamma=options.discount)

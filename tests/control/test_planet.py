@@ -1,5 +1,6 @@
 """PlaNet's way to act, with a network that was trained on a square which actions move; reward lies at the left edge."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,14 @@ from tests.helpers import one_clear_error
 
 LEFT = 0
 PLAN = PlanConfig("cem", horizon=8, candidates=64, iterations=2, commit=2)
+RSSM = RSSMConfig(stochastic=8, deterministic=32, hidden=32, free_nats=1.0, length=12, samples=0)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> TrainedBaseline:
     """Trained for a few seconds."""
     how = BaselineTraining(steps=300, batch_size=16, learning_rate=3e-3, validate_every=100, seed=0)
-    config = RSSMConfig(stochastic=8, deterministic=32, hidden=32, free_nats=1.0, length=12, samples=0)
-    return train(tmp_path_factory.mktemp("planet") / "rssm", how, config, name="rssm_latents")
+    return train(tmp_path_factory.mktemp("planet") / "rssm", how, RSSM, name="rssm_latents")
 
 
 def frame_of(x: int) -> np.ndarray:
@@ -41,6 +42,19 @@ def test_outcomes_are_those_of_imagination(model: TrainedBaseline) -> None:
     rewards, termination = model.outcomes(episode.observations[5], actions, past=past, seed=3)
     assert torch.equal(rewards, imagined.rewards)
     assert torch.equal(termination, imagined.termination)
+
+
+def test_outcomes_are_those_of_a_single_future_drawn(model: TrainedBaseline, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, actions = HELD_OUT[0].observations[5], HELD_OUT[0].actions[None, 5:11]
+
+    def drawing(samples: int) -> None:
+        monkeypatch.setattr(model.network, "config", dataclasses.replace(RSSM, samples=samples))
+
+    drawing(1)
+    single = model.imagine(frame, actions, seed=3, decode=False).rewards
+    drawing(8)
+    assert torch.equal(model.outcomes(frame, actions, seed=3)[0], single)
+    assert not torch.equal(model.imagine(frame, actions, seed=3, decode=False).rewards, single)
 
 
 def test_a_network_without_outcomes_is_refused(tmp_path: Path) -> None:

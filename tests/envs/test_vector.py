@@ -1,5 +1,6 @@
 """Imagined vector environments: gymnasium's rules, and what happens in them."""
 
+import dataclasses
 from typing import Any
 
 import gymnasium
@@ -174,6 +175,41 @@ def test_where_support_runs_out_it_is_truncated_or_halted() -> None:
     assert not (terminations | truncations).any()
 
 
+@pytest.mark.parametrize("terminated", [True, False])
+def test_shaped_rewards_are_what_is_better_than_was_known(terminated: bool) -> None:
+    # Whoever does what was done gets what was got: at every step that was known before.
+    right = dataclasses.replace(LINE[0], terminations=np.array([False] * 5 + [terminated]))
+    envs = ImaginedVectorEnv(line(right, LINE[1]), 1, shaping=0.5, **FREE)
+    envs.reset(seed=0, options={"episode": "right"})
+    for _ in range(6):
+        assert envs.step(np.array([1]))[1].tolist() == pytest.approx([0], abs=1e-6)
+    # Nearest to 90, where "right" comes to after 4 steps, somebody turns back and never is rewarded again.
+    envs = ImaginedVectorEnv(line(right, walk("back", 90, [0] * 6)), 1, shaping=0.5, **FREE)
+    envs.reset(seed=0, options={"episode": "right", "step": 4})
+    worth = 1 + (0.5 if terminated else 0.5 / (1 - 0.5))
+    assert envs.step(np.array([0]))[1].tolist() == pytest.approx([0 - worth])
+
+
+def test_shaping_leaves_returns_apart_by_what_the_first_moment_was_worth() -> None:
+    def discounted(shaping: float | None, seed: int) -> float:
+        envs = ImaginedVectorEnv(line(), 1, shaping=shaping, **FREE)
+        envs.reset(seed=seed, options={"episode": "right"})
+        actions = np.random.default_rng(seed)
+        total, over = 0.0, False
+        for step in range(100):
+            _, rewards, terminations, truncations, _ = envs.step(actions.integers(2, size=1))
+            total += 0.7**step * float(rewards[0])
+            over = bool(terminations[0] | truncations[0])
+            if over:
+                break
+        assert over
+        return total
+
+    known = sum(0.7**step for step in range(6))
+    for seed in range(8):
+        assert discounted(0.7, seed) == pytest.approx(discounted(None, seed) - known, abs=1e-4)
+
+
 def test_a_single_episode_has_no_support_to_decide_by() -> None:
     alone = line(walk("alone", 50, [1] * 6))
     wanting: list[dict[str, Any]] = [{}, {"support_limit": None, "penalty": 1.0}]
@@ -261,6 +297,8 @@ def test_citations_are_as_many_as_asked_for_and_sum_to_one() -> None:
         ({"support_limit": None, "halt_reward": -1.0}, "halt_reward is for running out of support"),
         ({"halt_reward": float("nan")}, "halt_reward must be a finite number"),
         ({"penalty": -1}, "penalty"),
+        ({"shaping": 1.0}, "discount is 1.0"),
+        ({"shaping": "high"}, "shaping must be a finite number"),
         ({"mode": "wander"}, "unknown mode 'wander'"),
         ({"max_steps": 3}, "unknown option 'max_steps'.*horizon"),
         ({"num_envs": 0}, "num_envs must be a whole number from 1, got 0"),

@@ -144,7 +144,9 @@ class TrainedBaseline:
     def outcomes(
         self, observation: np.ndarray, actions: Any, *, past: Past | None = None, seed: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """The rewards and terminations of what follows one observation under sequences of actions.
+        """The rewards and terminations of what may follow one observation under sequences of actions.
+
+        One future is drawn for each sequence, where `imagine` gives the mean of several.
 
         Args:
             observation: uint8 (H, W, C).

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from memworld.errors import MemworldError
 from memworld.imagine import Mode, check_mode
+from memworld.plan.value import check_discount
 from memworld.rollout import SUPPORTED
 
 Observations = Literal["frames", "latents"]
@@ -27,6 +28,9 @@ class ImaginedConfig:
             state of MOReL, arXiv 2005.05951, section 4).
         penalty: what support costs: a step's reward is lowered by this times its support (the uncertainty penalty of
             MOPO, arXiv 2005.13239, section 4.3).
+        shaping: a discount, by which what recorded moments were worth adds to rewards: the worth of the next moment so
+            discounted, less that of the present one. It tells at once what pays later, and the best policy at that
+            discount stays the best (Ng, Harada and Russell 1999). None leaves rewards as they were recorded.
         mode: of imagination; None takes the dynamics' own.
         citations: how many recorded moments `info` names, those with the largest share; 0 names none, and is quicker.
     """
@@ -37,6 +41,7 @@ class ImaginedConfig:
     support_limit: float | None = SUPPORTED
     halt_reward: float | None = None
     penalty: float = 0.0
+    shaping: float | None = None
     mode: Mode | None = None
     citations: int = 3
 
@@ -55,6 +60,8 @@ class ImaginedConfig:
                 raise MemworldError("halt_reward is for running out of support: give support_limit too")
         if _real(self.penalty, "penalty") < 0:
             raise MemworldError(f"penalty is taken from the reward, so 0 or above, got {self.penalty}")
+        if self.shaping is not None:
+            check_discount(_real(self.shaping, "shaping"))
         if self.mode is not None:
             check_mode(self.mode)
 

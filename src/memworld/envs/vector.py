@@ -19,6 +19,7 @@ from memworld.errors import MemworldError
 from memworld.gaussian import seeded
 from memworld.imagine import known_support
 from memworld.pictures import decode
+from memworld.plan.value import EpisodicValue
 from memworld.rollout import Citation, Prediction, cite
 from memworld.world_model import WorldModel
 
@@ -82,6 +83,8 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         self._mu, self._z = torch.zeros(num_envs, dim), torch.zeros(num_envs, dim)
         self._age = np.zeros(num_envs, np.int64)
         self._over = np.zeros(num_envs, bool)
+        self._worth = np.zeros(num_envs)
+        self._value: EpisodicValue | None = None
         self._dreams: Dreams | None = None  # until the first reset, which makes these two as well
         self._starts: Starts
         self._generator: torch.Generator
@@ -109,6 +112,8 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         if everything:
             self._dreams, self._starts = Dreams(self._world.prepare(), self.config.mode), starts
             self._generator = seeded(int(self.np_random.integers(2**32)))
+            if self.config.shaping is not None:
+                self._value = EpisodicValue(starts.rows, self.config.shaping)
         told = self._begin(beginning, chosen)
         return self._observe(), self._batched(told)
 
@@ -140,6 +145,7 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
             if self.config.penalty:
                 rewards[some] -= self.config.penalty * support
             terminations[some] = self.np_random.random(len(some)) < prediction.termination.numpy()
+            rewards[some] += self._shaped(some, prediction, terminations[some])
             truncations[some] = self._age[some] >= self.config.horizon
             unsupported = support >= (self.config.support_limit or np.inf)
             if self.config.halt_reward is None:
@@ -179,9 +185,20 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         dreams.begin(places, history)
         self._mu[places], self._z[places] = history.present.mu, history.present.z
         self._age[places], self._over[places] = 0, False
+        if self._value is not None:
+            self._worth[places] = self._value.of_rows[chosen].numpy()
         for place, row in zip(places, chosen.tolist(), strict=True):
             told[place] = dict(zip(("start_episode", "start_step"), starts.moment(row), strict=True))
         return told
+
+    def _shaped(self, some: np.ndarray, prediction: Prediction, over: np.ndarray) -> np.ndarray:
+        """What shaping adds to the rewards of a step in some places; nothing is worth anything once it is over."""
+        if self._value is None:
+            return np.zeros(len(some))
+        worth = self._value.after(prediction.matches.rows, prediction.weights).numpy() * ~over
+        added = self._value.discount * worth - self._worth[some]
+        self._worth[some] = worth
+        return added
 
     def _observe(self, some: np.ndarray | None = None) -> np.ndarray:
         """What is seen now in some places, bool (num_envs,), or in all."""

@@ -69,11 +69,18 @@ class EpisodicValue:
         assert math.isfinite(self.spread)
 
     def at_end(self, rollout: Rollout) -> Tensor:
-        """(B,) float64: what the last imagined moments are worth, by the rows that they were read from.
+        """(B,) float64: what the last imagined moments are worth, by the rows that they were read from."""
+        return self.after(rollout.rows[:, -1], rollout.weights[:, -1])
+
+    def after(self, rows: Tensor, weights: Tensor) -> Tensor:
+        """What moments are worth that come after recorded ones: (B,) float64.
 
         Rows whose step terminated their episode have no say: it is the worth of a future that goes on.
+
+        Args:
+            rows: (B, K) int64 the recorded moments; -1 where there is none.
+            weights: (B, K) their shares.
         """
-        rows = rollout.rows[:, -1]
         known = rows.clamp(min=0)
-        weights = rollout.weights[:, -1].double() * ((rows >= 0) & ~self._over[known])
+        weights = weights.double() * ((rows >= 0) & ~self._over[known])
         return (weights * self.of_rows[known + 1]).sum(1) / weights.sum(1).clamp(min=1e-12)

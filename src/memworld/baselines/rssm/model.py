@@ -130,20 +130,25 @@ class RecurrentModel(nn.Module):
             actions: float32 (B, T, F).
             generator: of all sampling, on the CPU.
         """
-        features, rewards, termination = self._foresee(state, actions, generator)
+        features, rewards, termination = self._foresee(state, actions, generator, self.config.samples)
         return self.futures(features, rewards, termination)
 
     @torch.no_grad()
     def outcomes(self, state: State, actions: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """As `imagine`, but rewards and terminations (B, T) alone: no observation is made."""
-        _, rewards, termination = self._foresee(state, actions, generator)
+        """Rewards and terminations (B, T) alone, of one future drawn for each sequence of actions: enough to plan by.
+
+        PlaNet too plans by a single one, and spends its time on more sequences (section 3); no observation is made.
+        """
+        _, rewards, termination = self._foresee(state, actions, generator, min(self.config.samples, 1))
         return rewards, termination
 
-    def _foresee(self, state: State, actions: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def _foresee(
+        self, state: State, actions: Tensor, generator: torch.Generator, samples: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The (B, K, T, H + S) features of K futures, and the mean (B, T) rewards and terminations in them."""
-        drawn = max(self.config.samples, 1)
+        drawn = max(samples, 1)
         states = self.cell.foresee(
-            state.repeated(drawn), actions.repeat_interleave(drawn, 0), generator if self.config.samples else None
+            state.repeated(drawn), actions.repeat_interleave(drawn, 0), generator if samples else None
         )
         features = states.features.reshape(len(actions), drawn, actions.shape[1], self.features)
         rewards = self.reward(features).float().squeeze(-1).mean(1) * self.reward_std
