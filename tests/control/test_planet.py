@@ -39,7 +39,7 @@ def test_outcomes_are_those_of_imagination(model: TrainedBaseline) -> None:
     episode = HELD_OUT[0]
     actions, past = episode.actions[None, 5:11], Past.of(episode, np.array([5]), 4)
     imagined = model.imagine(episode.observations[5], actions, past=past, seed=3, decode=False)
-    rewards, termination = model.outcomes(episode.observations[5], actions, past=past, seed=3)
+    rewards, termination = model.foretell(episode.observations[5], past=past, seed=3)(actions)
     assert torch.equal(rewards, imagined.rewards)
     assert torch.equal(termination, imagined.termination)
 
@@ -53,14 +53,14 @@ def test_outcomes_are_those_of_a_single_future_drawn(model: TrainedBaseline, mon
     drawing(1)
     single = model.imagine(frame, actions, seed=3, decode=False).rewards
     drawing(8)
-    assert torch.equal(model.outcomes(frame, actions, seed=3)[0], single)
+    assert torch.equal(model.foretell(frame, seed=3)(actions)[0], single)
     assert not torch.equal(model.imagine(frame, actions, seed=3, decode=False).rewards, single)
 
 
 def test_a_network_without_outcomes_is_refused(tmp_path: Path) -> None:
     gru = train(tmp_path / "gru")
     with one_clear_error("plan with PlaNet's RSSM"):
-        gru.outcomes(frame_of(0), np.zeros((1, 3), int))
+        gru.foretell(frame_of(0))
 
 
 def test_it_goes_where_reward_is_said_to_be(model: TrainedBaseline) -> None:

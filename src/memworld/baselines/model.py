@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ FORMAT = 1
 
 MEASURES = ("step", "loss", "train_loss", "seconds")
 """What is noted at a look while a baseline is trained."""
+
+Foretell = Callable[[Any], tuple[Tensor, Tensor]]
+"""From sequences of actions to rewards and terminations."""
 
 _BATCH = 128
 """Futures per pass: bounds the working memory."""
@@ -141,35 +144,38 @@ class TrainedBaseline:
             torch.cat([p.termination for p in parts]).clone(),
         )
 
-    def outcomes(
-        self, observation: np.ndarray, actions: Any, *, past: Past | None = None, seed: int = 0
-    ) -> tuple[Tensor, Tensor]:
-        """The rewards and terminations of what may follow one observation under sequences of actions.
-
-        One future is drawn for each sequence, where `imagine` gives the mean of several.
+    def foretell(self, observation: np.ndarray, *, past: Past | None = None, seed: int = 0) -> Foretell:
+        """Look at one observation, and be asked as often as one likes what may follow it.
 
         Args:
             observation: uint8 (H, W, C).
-            actions: (B, T), or (B, T, A).
             past: one past, before the observation.
             seed: of all sampling.
 
         Returns:
-            (B, T) float32 each.
+            From sequences of actions (B, T) or (B, T, A) to their rewards and terminations, (B, T) float32 each. One
+            future is drawn for each, where `imagine` gives the mean of several.
 
         Raises:
             MemworldError: as `imagine`, or a network that does not tell outcomes apart from pictures.
         """
         if not hasattr(self.network, "outcomes"):
             raise MemworldError(f"{self.name} tells no outcomes by themselves: plan with PlaNet's RSSM")
-        features = torch.from_numpy(sequence_features(actions, self.action_space)).float()
         if past is not None:
             past.check(1, self.encoder.frame_shape)
         generator = seeded(seed)
         with torch.inference_mode():
             read = self.network.read(self._context(observation[None], past), generator)
-            rewards, termination = self.network.outcomes(read.repeated(len(features)), features, generator)
-        return rewards.clone(), termination.clone()
+        drawn_so_far = generator.get_state()
+
+        def outcomes(actions: Any) -> tuple[Tensor, Tensor]:
+            features = torch.from_numpy(sequence_features(actions, self.action_space)).float()
+            generator.set_state(drawn_so_far)
+            with torch.inference_mode():
+                rewards, termination = self.network.outcomes(read.repeated(len(features)), features, generator)
+            return rewards.clone(), termination.clone()
+
+        return outcomes
 
     def _imagined(self, futures: Futures, decode: bool) -> Imagined:
         """Latents of frames, or frames of latents, whichever the network does not give."""

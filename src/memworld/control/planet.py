@@ -45,13 +45,13 @@ class PlanetPolicy:
     def _decide(self) -> list[np.ndarray]:
         config, space = self._config, self._model.action_space
         frame, past = self._recent.frame, self._recent.past
-        seed = int(self._rng.integers(2**31))
+        outcomes = self._model.foretell(frame, past=past, seed=int(self._rng.integers(2**31)))
 
         def propose(count: int, rng: np.random.Generator) -> Proposals:
             return Proposals.alike(Spread.even(space, config.horizon).draw(count, rng))
 
         def score(proposed: Proposals) -> Tensor:
-            rewards, termination = self._model.outcomes(frame, proposed.actions, past=past, seed=seed)
+            rewards, termination = outcomes(proposed.actions)
             return discounted(rewards, termination, config.discount)
 
         problem = Problem(space, config.horizon, propose, score, unit=1.0)

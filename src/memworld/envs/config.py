@@ -21,7 +21,8 @@ class ImaginedConfig:
         observations: `frames`, the predicted latents as the encoder decodes them, or `latents`, their means, which
             are far cheaper; `EncodeObservation` gives a real environment the same.
         starts: recorded moments to start from: `any` that something follows, or episodes' `first`.
-        horizon: steps after which an episode is truncated.
+        horizon: imagined steps after which an episode is truncated.
+        action_repeat: steps for which every action is held; rewards are summed, and frames between are not shown.
         support_limit: support from which memory does not know a situation, where an episode ends; None goes on.
         halt_reward: None truncates an episode that runs out of support, though as in `WorldModel.imagine` not at its
             first step; a number terminates it with this reward, which a pessimist sets below all others (the halt
@@ -38,6 +39,7 @@ class ImaginedConfig:
     observations: Observations = "frames"
     starts: StartKind = "any"
     horizon: int = 100
+    action_repeat: int = 1
     support_limit: float | None = SUPPORTED
     halt_reward: float | None = None
     penalty: float = 0.0
@@ -49,7 +51,7 @@ class ImaginedConfig:
         for name, choices in (("observations", get_args(Observations)), ("starts", get_args(StartKind))):
             if getattr(self, name) not in choices:
                 raise MemworldError(f"{name} must be {' or '.join(choices)}, got {getattr(self, name)!r}")
-        for name, least in (("horizon", 1), ("citations", 0)):
+        for name, least in (("horizon", 1), ("action_repeat", 1), ("citations", 0)):
             if type(number := getattr(self, name)) is not int or number < least:
                 raise MemworldError(f"{name} must be a whole number from {least}, got {number!r}")
         if self.support_limit is not None and not 0 < _real(self.support_limit, "support_limit") <= 1:

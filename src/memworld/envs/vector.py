@@ -27,6 +27,31 @@ RENDERING: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}
 """What the metadata of imagined environments say of their frames."""
 
 
+class _Step:
+    """What a step of all environments has come to so far: the imagined steps for which an action is held.
+
+    Attributes:
+        rewards: (E,) float64 their sums, before shaping.
+        terminations: (E,) bool.
+        truncations: (E,) bool.
+        told: of every environment, the last imagined step's support and citations.
+        worth: (E,) float64 of the moments led to, discounted; nothing is worth anything once it is over.
+        discounts: (E,) float64 by how much that is.
+    """
+
+    def __init__(self, environments: int, worth: np.ndarray) -> None:
+        """Begin; `worth` is that of the moments that are left."""
+        self.rewards, self.discounts = np.zeros(environments), np.ones(environments)
+        self.terminations, self.truncations = np.zeros(environments, bool), np.zeros(environments, bool)
+        self.told: list[dict[str, Any]] = [{} for _ in range(environments)]
+        self.worth = worth.copy()
+
+    @property
+    def over(self) -> np.ndarray:
+        """(E,) bool, those that have ended."""
+        return np.asarray(self.terminations | self.truncations)
+
+
 class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
     """Environments that play in a world model: what happens in them was recorded, or follows from what was.
 
@@ -134,29 +159,13 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         asked, beginning = self._asked(actions), self._over
         if self._autoreset is AutoresetMode.DISABLED and beginning.any():
             raise MemworldError("an episode has ended, and nothing follows: reset its environment first")
-        rewards = np.zeros(self.num_envs)
-        terminations, truncations = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
-        told: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        self._age += 1
-        for some, prediction in self._under_way().step(asked, self._generator):
-            support = (known_support(prediction) if self.config.needs_support else prediction.support).numpy()
-            self._mu[some], self._z[some] = prediction.latents.mu, prediction.latents.z
-            rewards[some] = prediction.reward.numpy()
-            if self.config.penalty:
-                rewards[some] -= self.config.penalty * support
-            terminations[some] = self.np_random.random(len(some)) < prediction.termination.numpy()
-            rewards[some] += self._shaped(some, prediction, terminations[some])
-            truncations[some] = self._age[some] >= self.config.horizon
-            unsupported = support >= (self.config.support_limit or np.inf)
-            if self.config.halt_reward is None:
-                truncations[some] |= unsupported & (self._age[some] > 1)
-            else:
-                terminations[some] |= unsupported
-                rewards[some[unsupported]] = self.config.halt_reward
-            for place, known, cited in zip(some, support, self._cited(prediction), strict=True):
-                told[place] = {"support": float(known), "citations": cited}
-        self._over = terminations | truncations
-        self._under_way().keep(~self._over)
+        step = _Step(self.num_envs, self._worth)
+        for _ in range(self.config.action_repeat):
+            self._imagine(asked, step)
+        told, self._over = step.told, step.over
+        if self._value is not None:
+            step.rewards += step.worth - self._worth
+            self._worth = step.worth / step.discounts
         if self._autoreset is AutoresetMode.SAME_STEP:
             beginning = self._over.copy()
             for place, final in zip(np.flatnonzero(beginning), self._observe(beginning), strict=True):
@@ -164,7 +173,7 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         chosen = self._starts.choose(int(beginning.sum()), {}, self.np_random)
         for now, begun in zip(told, self._begin(beginning, chosen), strict=True):
             now |= begun
-        return self._observe(), rewards, terminations, truncations, self._batched(told)
+        return self._observe(), step.rewards, step.terminations, step.truncations, self._batched(told)
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """What every environment shows, uint8 (H, W, 3) at the recorded size, if `render_mode` says so."""
@@ -191,14 +200,31 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
             told[place] = dict(zip(("start_episode", "start_step"), starts.moment(row), strict=True))
         return told
 
-    def _shaped(self, some: np.ndarray, prediction: Prediction, over: np.ndarray) -> np.ndarray:
-        """What shaping adds to the rewards of a step in some places; nothing is worth anything once it is over."""
-        if self._value is None:
-            return np.zeros(len(some))
-        worth = self._value.after(prediction.matches.rows, prediction.weights).numpy() * ~over
-        added = self._value.discount * worth - self._worth[some]
-        self._worth[some] = worth
-        return added
+    def _imagine(self, asked: Tensor, step: "_Step") -> None:
+        """Imagine one step of every environment under way, and add to `step` what came of it."""
+        config = self.config
+        for some, prediction in self._under_way().step(asked, self._generator):
+            self._mu[some], self._z[some] = prediction.latents.mu, prediction.latents.z
+            self._age[some] += 1
+            support = (known_support(prediction) if config.needs_support else prediction.support).numpy()
+            unsupported = support >= (config.support_limit or np.inf)
+            rewards = prediction.reward.numpy() - (config.penalty * support if config.penalty else 0.0)
+            terminations = self.np_random.random(len(some)) < prediction.termination.numpy()
+            truncations = self._age[some] >= config.horizon
+            if config.halt_reward is None:
+                truncations |= unsupported & (self._age[some] > 1)
+            else:
+                terminations |= unsupported
+                rewards = np.where(unsupported, config.halt_reward, rewards)
+            step.rewards[some] += rewards
+            step.terminations[some], step.truncations[some] = terminations, truncations
+            if self._value is not None:
+                step.discounts[some] *= self._value.discount
+                worth = self._value.after(prediction.matches.rows, prediction.weights).numpy()
+                step.worth[some] = step.discounts[some] * worth * ~terminations
+            for place, known, cited in zip(some, support, self._cited(prediction), strict=True):
+                step.told[place] = {"support": float(known), "citations": cited}
+        self._under_way().keep(~step.over)
 
     def _observe(self, some: np.ndarray | None = None) -> np.ndarray:
         """What is seen now in some places, bool (num_envs,), or in all."""
