@@ -210,6 +210,36 @@ def test_shaping_leaves_returns_apart_by_what_the_first_moment_was_worth() -> No
         assert discounted(0.7, seed) == pytest.approx(discounted(None, seed) - known, abs=1e-4)
 
 
+def test_an_action_that_is_held_is_what_it_would_be_if_taken_again_and_again() -> None:
+    world = line(*LINE, walk("on", 60, [1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 1], lane=7))
+    kinds: list[dict[str, Any]] = [{"shaping": None}, {"shaping": 0.6}]
+    held = [ImaginedVectorEnv(world, 32, action_repeat=3, **kind, **FREE) for kind in kinds]
+    infos = [envs.reset(seed=2)[1] for envs in held]
+    actions = np.random.default_rng(0).integers(2, size=32)
+    (seen, plain, terminations, truncations, told), (_, shaped, *_) = (envs.step(actions) for envs in held)
+    lengths = set()
+    for place, asked in enumerate(actions):
+        moment = {"episode": infos[0]["start_episode"][place], "step": int(infos[0]["start_step"][place])}
+        alone = [ImaginedVectorEnv(world, 1, **kind, **FREE) for kind in kinds]
+        for envs in alone:
+            envs.reset(options=moment)
+        gained = []
+        for _ in range(3):
+            (frames, one, over, cut, last), (_, other, *_) = (envs.step(np.array([asked])) for envs in alone)
+            gained.append((one[0], other[0] - one[0]))
+            if over[0] | cut[0]:
+                break
+        lengths.add(len(gained))
+        assert np.array_equal(seen[place], frames[0])
+        assert (terminations[place], truncations[place]) == (over[0], cut[0])
+        assert (told["support"][place], told["citations"][place]) == (last["support"][0], last["citations"][0])
+        # Rewards are summed; what shaping adds is discounted at every step.
+        assert plain[place] == pytest.approx(sum(reward for reward, _ in gained))
+        added = sum(0.6**step * worth for step, (_, worth) in enumerate(gained))
+        assert shaped[place] - plain[place] == pytest.approx(added, abs=1e-6)
+    assert lengths == {1, 2, 3}
+
+
 def test_a_single_episode_has_no_support_to_decide_by() -> None:
     alone = line(walk("alone", 50, [1] * 6))
     wanting: list[dict[str, Any]] = [{}, {"support_limit": None, "penalty": 1.0}]
@@ -297,6 +327,7 @@ def test_citations_are_as_many_as_asked_for_and_sum_to_one() -> None:
         ({"support_limit": None, "halt_reward": -1.0}, "halt_reward is for running out of support"),
         ({"halt_reward": float("nan")}, "halt_reward must be a finite number"),
         ({"penalty": -1}, "penalty"),
+        ({"action_repeat": 0}, "action_repeat must be a whole number from 1, got 0"),
         ({"shaping": 1.0}, "discount is 1.0"),
         ({"shaping": "high"}, "shaping must be a finite number"),
         ({"mode": "wander"}, "unknown mode 'wander'"),
