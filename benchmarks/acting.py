@@ -28,9 +28,9 @@ SKILLS = (1.0, 0.6, 0.3, 0.1)
 DEMONSTRATIONS, VALIDATION = 120, 4
 LATENTS = (64,)
 STEPS = 2500
-PLANNED = ("mppi",)
-CLONED = ("vote", "vinn", "behaviour")
-SLOWER = ("cem", "random_shooting")
+PLANNER, OTHERS, SLOW = "mppi", ("vote", "vinn", "behaviour"), ("cem", "random_shooting")
+"""What is compared with what; the slow ones are played last, so that what is done early tells most."""
+
 PLANET = "rssm_latents"
 
 
@@ -46,9 +46,9 @@ def play(world: str, steps: int, folder: Path, episodes: int) -> None:
     """Real episodes by every way to act."""
     model = WorldModel.open(folder / "memory", DYNAMICS)
     planet = TrainedBaseline.open(folder / PLANET, model.encoder)
-    ways = {name: planning_policy(model, PlanConfig(name)) for name in (*PLANNED, *CLONED)}
+    ways = {name: planning_policy(model, PlanConfig(name)) for name in (PLANNER, *OTHERS)}
     ways["planet_cem"] = planet_policy(planet, PlanConfig("cem", proposals="even"))
-    ways |= {name: planning_policy(model, PlanConfig(name)) for name in SLOWER}
+    ways |= {name: planning_policy(model, PlanConfig(name)) for name in SLOW}
     control(
         open_world(world),
         model.memory,
@@ -70,12 +70,17 @@ def table(output: Path, worlds: list[str]) -> str:
             continue
         returns = read_returns(path)
         lines += [f"\n## {world}\n", "| way | return | ms per decision |", "|---|---|---|"]
-        for way, played in returns.ways.items():
-            mean, low, high = (float(x) for x in interval(np.array([o.gained for o in played]), 0))
-            took = [o.seconds_median for o in played if o.seconds_median]
-            lines.append(
-                f"| {way} | {mean:.2f} [{low:.2f}, {high:.2f}] | {1e3 * float(np.median(took)) if took else 0:.1f} |"
-            )
+        gained = {way: np.array([outcome.gained for outcome in played]) for way, played in returns.ways.items()}
+        others = [way for way in gained if way != PLANNER]
+        for name, gains in (
+            ("the demonstrations", returns.demonstrations),
+            *gained.items(),
+            *((f"{PLANNER} less {way}", gained[PLANNER] - gained[way]) for way in others),
+        ):
+            mean, low, high = (float(x) for x in interval(gains, 0))
+            took = [o.seconds_median for o in returns.ways.get(name, ()) if o.seconds_median]
+            spent = f"{1e3 * float(np.median(took)):.1f}" if took else ""
+            lines.append(f"| {name} | {mean:.3f} [{low:.3f}, {high:.3f}] | {spent} |")
     return "\n".join(lines)
 
 
