@@ -30,18 +30,21 @@ MOMENTS = 2
 class Learned:
     """What was learned, at work in the real world for one episode."""
 
-    def __init__(self, world: memworld.WorldModel, model: PPO, seen: VecNormalize) -> None:
+    def __init__(self, world: memworld.WorldModel, model: PPO, seen: VecNormalize, action_repeat: int) -> None:
         """Begin; `seen` knows how observations were normalised."""
         self._world, self._model, self._seen = world, model, seen
+        self._action_repeat, self._step = action_repeat, 0
         size = world.memory.rows.latents.dim
         self._latents = deque([np.zeros(size, np.float32)] * MOMENTS, maxlen=MOMENTS)  # as frames are stacked at first
 
     def __call__(self, observation: np.ndarray, info: Mapping[str, Any]) -> np.ndarray:
-        """The action to take."""
-        self._latents.append(self._world.encoder.encode(observation[None])[0][0].numpy())
-        action, _ = self._model.predict(self._seen.normalize_obs(np.concatenate(self._latents)[None]))
-        chosen: np.ndarray = as_actions(action, self._world.memory.info.action_space)[0]
-        return chosen
+        """The action to take: a new one where the last has been held long enough."""
+        if self._step % self._action_repeat == 0:
+            self._latents.append(self._world.encoder.encode(observation[None])[0][0].numpy())
+            action, _ = self._model.predict(self._seen.normalize_obs(np.concatenate(self._latents)[None]))
+            self._chosen: np.ndarray = as_actions(action, self._world.memory.info.action_space)[0]
+        self._step += 1
+        return self._chosen
 
 
 def main() -> None:
@@ -49,12 +52,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("memory", nargs="?", default="runs/demo/memory")
     parser.add_argument("--output", default="runs/ppo", help="folder for the report of the real episodes")
-    parser.add_argument("--steps", type=int, default=200_000, help="imagined steps to train for")
+    parser.add_argument("--steps", type=int, default=200_000, help="decisions to train for")
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--horizon", type=int, default=100, help="steps of an imagined episode")
+    parser.add_argument("--action-repeat", type=int, default=1, help="steps for which every action is held")
     parser.add_argument("--penalty", type=float, default=0.0, help="times support, taken from every imagined reward")
     parser.add_argument("--shaping", action="store_true", help="add to rewards what moments are worth by memory")
-    parser.add_argument("--discount", type=float, default=0.99)
+    parser.add_argument("--discount", type=float, default=0.99, help="of a step")
     parser.add_argument("--episodes", type=int, default=20, help="real episodes to play")
     parser.add_argument("--max-steps", type=int, default=1000, help="of a real episode")
     parser.add_argument("--seed", type=int, default=0)
@@ -66,18 +70,20 @@ def main() -> None:
         options.num_envs,
         observations="latents",
         horizon=options.horizon,
+        action_repeat=options.action_repeat,
         penalty=options.penalty,
         shaping=options.discount if options.shaping else None,
         autoreset_mode="Disabled",
     )
-    seen = VecNormalize(VecFrameStack(for_stable_baselines(imagined), MOMENTS), gamma=options.discount)
+    discount = options.discount**options.action_repeat  # of a decision
+    seen = VecNormalize(VecFrameStack(for_stable_baselines(imagined), MOMENTS), gamma=discount)
     model = PPO(
         "MlpPolicy",
         VecMonitor(seen),
         n_steps=64,
         batch_size=min(512, 64 * options.num_envs),
         n_epochs=5,
-        gamma=options.discount,
+        gamma=discount,
         ent_coef=0.01,
         seed=options.seed,
         device="cpu",
@@ -89,7 +95,7 @@ def main() -> None:
     result = control(
         memworld.open_world(world.memory.info.world),
         world.memory,
-        {"ppo": lambda rng: Learned(world, model, seen)},
+        {"ppo": lambda rng: Learned(world, model, seen, options.action_repeat)},
         PlayConfig(options.episodes, options.max_steps, seed=options.seed),
         options.output,
         "overwrite",

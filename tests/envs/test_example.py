@@ -21,8 +21,14 @@ def test_it_trains_and_plays_beside_the_yardsticks(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     memory = shutil.copytree(quick_run[0] / "memory", tmp_path / "memory")  # what is learned is written beside it
-    few = {"--steps": 512, "--num-envs": 4, "--horizon": 10, "--episodes": 2, "--max-steps": 30}
-    arguments = [str(memory), "--output", str(tmp_path / "ppo"), *(str(x) for option in few.items() for x in option)]
+    few = {"--steps": 512, "--num-envs": 4, "--horizon": 10, "--episodes": 2, "--max-steps": 30, "--action-repeat": 2}
+    arguments = [
+        str(memory),
+        "--shaping",
+        "--output",
+        str(tmp_path / "ppo"),
+        *(str(x) for option in few.items() for x in option),
+    ]
     monkeypatch.setattr(sys, "argv", [str(EXAMPLE), *arguments])
     runpy.run_path(str(EXAMPLE), run_name="__main__")
     said = capsys.readouterr().out

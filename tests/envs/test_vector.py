@@ -210,6 +210,18 @@ def test_shaping_leaves_returns_apart_by_what_the_first_moment_was_worth() -> No
         assert discounted(0.7, seed) == pytest.approx(discounted(None, seed) - known, abs=1e-4)
 
 
+def test_shaping_goes_by_what_memory_holds_at_a_reset_of_all() -> None:
+    world = line(walk("left", 120, [0] * 6))
+    envs = ImaginedVectorEnv(world, 1, shaping=0.5, **FREE)
+    with one_clear_error("no reward was ever given"):
+        envs.reset(seed=0)
+    world.memory.append(walk("right", 50, [1] * 6), world.encoder)
+    envs.reset(seed=0)
+    world.memory.remove(["right"])
+    with one_clear_error("no reward was ever given"):
+        envs.reset(seed=0)
+
+
 def test_an_action_that_is_held_is_what_it_would_be_if_taken_again_and_again() -> None:
     world = line(*LINE, walk("on", 60, [1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 1], lane=7))
     kinds: list[dict[str, Any]] = [{"shaping": None}, {"shaping": 0.6}]

@@ -22,16 +22,18 @@ class ImaginedConfig:
             are far cheaper; `EncodeObservation` gives a real environment the same.
         starts: recorded moments to start from: `any` that something follows, or episodes' `first`.
         horizon: imagined steps after which an episode is truncated.
-        action_repeat: steps for which every action is held; rewards are summed, and frames between are not shown.
+        action_repeat: imagined steps for which every action is held, as it then has to be in the real world too;
+            their rewards are summed, and only the last is shown.
         support_limit: support from which memory does not know a situation, where an episode ends; None goes on.
         halt_reward: None truncates an episode that runs out of support, though as in `WorldModel.imagine` not at its
             first step; a number terminates it with this reward, which a pessimist sets below all others (the halt
             state of MOReL, arXiv 2005.05951, section 4).
         penalty: what support costs: a step's reward is lowered by this times its support (the uncertainty penalty of
             MOPO, arXiv 2005.13239, section 4.3).
-        shaping: a discount, by which what recorded moments were worth adds to rewards: the worth of the next moment so
-            discounted, less that of the present one. It tells at once what pays later, and the best policy at that
-            discount stays the best (Ng, Harada and Russell 1999). None leaves rewards as they were recorded.
+        shaping: a discount of an imagined step, by which what recorded moments were worth (`EpisodicValue`) adds to
+            rewards: the worth of the next moment so discounted, less that of the present one. It tells at once what
+            pays later, and the best policy at that discount stays the best (Ng, Harada and Russell 1999). None leaves
+            rewards as they were recorded.
         mode: of imagination; None takes the dynamics' own.
         citations: how many recorded moments `info` names, those with the largest share; 0 names none, and is quicker.
     """

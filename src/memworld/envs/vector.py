@@ -18,6 +18,7 @@ from memworld.envs.starts import Starts
 from memworld.errors import MemworldError
 from memworld.gaussian import seeded
 from memworld.imagine import known_support
+from memworld.memory import Rows
 from memworld.pictures import decode
 from memworld.plan.value import EpisodicValue
 from memworld.rollout import Citation, Prediction, cite
@@ -28,7 +29,7 @@ RENDERING: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}
 
 
 class _Step:
-    """What a step of all environments has come to so far: the imagined steps for which an action is held.
+    """What a step of E environments has come to so far, over the imagined steps for which an action is held.
 
     Attributes:
         rewards: (E,) float64 their sums, before shaping.
@@ -109,7 +110,8 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         self._age = np.zeros(num_envs, np.int64)
         self._over = np.zeros(num_envs, bool)
         self._worth = np.zeros(num_envs)
-        self._value: EpisodicValue | None = None
+        self._value: EpisodicValue | None = None  # of these rows, if rewards are shaped
+        self._valued: Rows | None = None
         self._dreams: Dreams | None = None  # until the first reset, which makes these two as well
         self._starts: Starts
         self._generator: torch.Generator
@@ -135,15 +137,15 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         starts = Starts(self._world.memory, self.config.starts) if everything else self._starts
         chosen = starts.choose(int(beginning.sum()), moment, self.np_random)
         if everything:
+            if self.config.shaping is not None and starts.rows is not self._valued:
+                self._value, self._valued = EpisodicValue(starts.rows, self.config.shaping), starts.rows
             self._dreams, self._starts = Dreams(self._world.prepare(), self.config.mode), starts
             self._generator = seeded(int(self.np_random.integers(2**32)))
-            if self.config.shaping is not None:
-                self._value = EpisodicValue(starts.rows, self.config.shaping)
         told = self._begin(beginning, chosen)
         return self._observe(), self._batched(told)
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Imagine one step of every environment.
+        """Imagine one step of every environment, or as many as an action is held.
 
         Args:
             actions: of `action_space`.
@@ -200,7 +202,7 @@ class ImaginedVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
             told[place] = dict(zip(("start_episode", "start_step"), starts.moment(row), strict=True))
         return told
 
-    def _imagine(self, asked: Tensor, step: "_Step") -> None:
+    def _imagine(self, asked: Tensor, step: _Step) -> None:
         """Imagine one step of every environment under way, and add to `step` what came of it."""
         config = self.config
         for some, prediction in self._under_way().step(asked, self._generator):

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -12,34 +12,8 @@ from memworld.episodes import Episode
 from memworld.errors import MemworldError
 from memworld.memory.episode import MemoryEpisode, encode_episode
 from memworld.memory.rows import Rows, lay_out
+from memworld.memory.source import Source
 from memworld.stored_frames import StoredFrames
-
-
-class Source(Protocol):
-    """Where a memory is stored: what it holds, read when asked for.
-
-    Attributes:
-        lineage: of `rows`.
-    """
-
-    lineage: object
-
-    @property
-    def entries(self) -> tuple[EpisodeEntry, ...]:
-        """The stored episodes, in order of arrival."""
-        ...
-
-    def episodes(self) -> tuple[MemoryEpisode, ...]:
-        """The stored episodes, their arrays mapped or read."""
-        ...
-
-    def rows(self) -> Rows:
-        """The stored episodes end to end."""
-        ...
-
-    def newer(self) -> "Source | None":
-        """What is stored there now; None if that is still this."""
-        ...
 
 
 class Memory:
