@@ -1,6 +1,7 @@
 """What a caller asks a world model about, checked and in the form that imagination takes."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -62,3 +63,25 @@ def features_of(actions: Any, space: ActionSpace, batch: int) -> Tensor:
     if len(stored) not in (1, batch) or stored.ndim != 1 + own:
         raise MemworldError(f"actions have shape {stored.shape}: give one per state ({batch}), or one for all")
     return torch.from_numpy(action_features(stored, space)).expand(batch, -1)
+
+
+class Choices:
+    """The features of what a policy chooses; what it chose is noted."""
+
+    def __init__(self, policy: Callable[[Tensor], np.ndarray], space: ActionSpace) -> None:
+        """Choose by a policy, from the latest moments (B, C, D) to B actions in the stored form of a space."""
+        self._policy, self._space = policy, space
+        self.taken: list[np.ndarray] = []
+        """At every step, (B,) or (B, A) actions in the stored form."""
+
+    def __call__(self, recent: Tensor) -> Tensor:
+        """The features (B, A), float64, of what it chooses now.
+
+        Raises:
+            MemworldError: another number of actions, or actions outside the space.
+        """
+        chosen = as_actions(self._policy(recent), self._space)
+        if chosen.shape != (len(recent), *stored_shape(self._space)):
+            raise MemworldError(f"the policy gave actions of shape {chosen.shape}: give one per future ({len(recent)})")
+        self.taken.append(chosen)
+        return features_of(chosen, self._space, len(recent))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memworld.actions import as_actions, sequence_features, stored_shape
+from memworld.actions import sequence_features
 from memworld.analogues import AnalogueConfig
 from memworld.cluster import Cluster
 from memworld.encoders import Encoder, open_encoder
@@ -16,16 +16,16 @@ from memworld.engine import DynamicsSettings, Engine, IndexKind, ResolvedSetting
 from memworld.errors import MemworldError
 from memworld.gaussian import Latents, at_mean, draw, seeded
 from memworld.imagine import Choose, Dynamics, Mode, imagine_latents
-from memworld.inputs import check_states, features_of, frames_of, history_of
+from memworld.inputs import Choices, check_states, features_of, frames_of, history_of
 from memworld.learned import Shelf
 from memworld.lookup import Lookup
-from memworld.memory import Memory, Rows
+from memworld.memory import Memory
 from memworld.pictures import Decoding, Painter
 from memworld.pictures import decode as decode_frames
 from memworld.rollout import SUPPORTED, History, Past, Prediction, Rollout, stack_predictions
-from memworld.search.growing import has_grown
 from memworld.storage import OnExisting
 from memworld.store import Stored, open_memory, save_memory
+from memworld.upkeep import Upkeep
 
 
 class WorldModel:
@@ -65,16 +65,11 @@ class WorldModel:
         memory.check_encoder(encoder)
         self._encoder = encoder
         self._memory = memory
-        chosen = dynamics or AnalogueConfig()
-        self._dynamics = chosen.resolved(memory.info.action_space)
-        self._generator = seeded(seed)
-        self._engine = Engine(index, device)
-        self._engine.check(self._dynamics)
-        self._indexed: Rows | None = None
-        self._made: Dynamics | None = None
-        self._painter: Painter | None = None
+        settings = (dynamics or AnalogueConfig()).resolved(memory.info.action_space)
         stored = memory.stored
-        self._shelf = Shelf(stored.path if isinstance(stored, Stored) else None)
+        shelf = Shelf(stored.path if isinstance(stored, Stored) else None)
+        self._upkeep = Upkeep(encoder, memory, settings, Engine(index, device), shelf)
+        self._generator = seeded(seed)
 
     @classmethod
     def open(
@@ -92,7 +87,7 @@ class WorldModel:
         """
         memory = open_memory(Path(path))  # first: it says best what is wrong with a path that holds none
         world = cls(open_encoder(Path(path) / "encoder"), memory, dynamics, seed, device, index)
-        world._shelf = Shelf(Path(path))
+        world._upkeep.shelf = Shelf(Path(path))
         return world
 
     def under(self, dynamics: DynamicsSettings | None) -> "WorldModel":
@@ -101,8 +96,9 @@ class WorldModel:
         Raises:
             MemworldError: settings that do not fit the memory or each other.
         """
-        other = WorldModel(self.encoder, self.memory, dynamics, device=self._engine.wanted, index=self._engine.index)
-        other._shelf = self._shelf
+        engine = self._upkeep.engine
+        other = WorldModel(self.encoder, self.memory, dynamics, device=engine.wanted, index=engine.index)
+        other._upkeep.shelf = self._upkeep.shelf
         return other
 
     def save(self, path: str | Path, on_existing: OnExisting = "error") -> None:
@@ -135,7 +131,7 @@ class WorldModel:
     @property
     def dynamics(self) -> ResolvedSettings:
         """The settings in force, every one spelt out; for others make another `WorldModel`."""
-        return self._dynamics
+        return self._upkeep.settings
 
     @property
     def usual_mode(self) -> Mode:
@@ -265,22 +261,12 @@ class WorldModel:
         Raises:
             MemworldError: as `imagine`, or an action of the policy outside the space.
         """
-        taken: list[np.ndarray] = []
-
-        def choose(recent: Tensor) -> Tensor:
-            space = self.memory.info.action_space
-            taken.append(as_actions(policy(recent), space))
-            if taken[-1].shape != (len(recent), *stored_shape(space)):
-                raise MemworldError(
-                    f"the policy gave actions of shape {taken[-1].shape}: give one per future ({len(recent)})"
-                )
-            return features_of(taken[-1], space, len(recent))
-
+        choices = Choices(policy, self.memory.info.action_space)
         batch = count or (
             len(observations) if isinstance(observations, Latents) else len(frames_of(self.encoder, observations))
         )
-        rollout = self._imagine(observations, [choose] * steps, batch, past, mode, seed, decode, False)
-        return rollout, np.stack(taken, 1)
+        rollout = self._imagine(observations, [choices] * steps, batch, past, mode, seed, decode, False)
+        return rollout, np.stack(choices.taken, 1)
 
     def _imagine(
         self,
@@ -348,23 +334,9 @@ class WorldModel:
         has only grown, what is new is indexed, and what analogues learn and support is measured by is kept
         up to a quarter more rows. What is learned is also kept beside a memory that was opened from a folder.
         """
-        rows = self.memory.rows
-        if self._made is None or rows is not self._indexed:
-            grown = self._indexed is not None and has_grown(self._indexed, rows)
-            before = self._made if grown else None
-            known = self._shelf.find(self.dynamics, self.memory, before)
-            self._made = self._engine.build(
-                self.dynamics, rows, self.memory.latent_shape, progress, known=known, before=before, memory=self.memory
-            )
-            if known is None:
-                self._shelf.keep(self.dynamics, self.memory, self._made)
-            self._painter = Painter(self.encoder, self.memory, self._made, self._painter)
-            self._indexed = rows
-        return self._made
+        return self._upkeep.dynamics(progress)
 
     @property
     def painter(self) -> Painter:
         """What draws this world as it is now."""
-        self.prepare()
-        assert self._painter is not None
-        return self._painter
+        return self._upkeep.painter
