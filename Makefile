@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SYSTEM := supertuxkart-data libegl1 libgl1 libglib2.0-0 minetest xvfb libgl1-mesa-dri chromium
 
-.PHONY: demo test check system worlds paper paper-quick better acting living recorded bench bench-quick bench-gpu bench-encoder bench-encoders bench-memory bench-cluster bench-shards bench-store bench-player torture fuzz readers clean
+.PHONY: demo test check system worlds paper paper-quick better acting living dreaming recorded bench bench-quick bench-gpu bench-encoder bench-encoders bench-memory bench-cluster bench-shards bench-store bench-player torture fuzz readers clean
 
 demo: .venv/installed  ## the main job: record, train, remember, imagine, evaluate, report
 	$(BIN)/memworld demo
@@ -39,6 +39,9 @@ acting: .venv/installed  ## act in four worlds by planning, beside everything el
 
 living: .venv/installed  ## live in worlds from random play on (hours; stop and start as you like)
 	$(BIN)/python benchmarks/living.py $(LIVING)
+
+dreaming: .venv/installed  ## learn to act in imagination alone (an hour; after `make acting`, whose memories it takes)
+	$(BIN)/python benchmarks/dreaming.py $(DREAMING)
 
 recorded: .venv/installed  ## make the small recordings that tests read
 	$(BIN)/python -m tests.recorded.make

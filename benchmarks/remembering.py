@@ -15,6 +15,7 @@ def remembered(
     episodes: int,
     validation: int,
     *,
+    policy: str = "demonstrator",
     max_steps: int,
     latents: tuple[int, ...],
     training_steps: int,
@@ -24,9 +25,10 @@ def remembered(
     Args:
         world: a name of `memworld worlds`.
         folder: where everything goes.
-        skills: of the demonstrator, in turn; 0 holds random actions.
+        skills: of the policy, in turn; 0 holds random actions.
         episodes: to remember.
         validation: further ones, for the encoder's validation.
+        policy: of the world.
         max_steps: of an episode.
         latents: shape of a latent.
         training_steps: of the encoder.
@@ -36,7 +38,7 @@ def remembered(
     """
     recorded = record(
         open_world(world),
-        "demonstrator",
+        policy,
         folder / "episodes",
         episodes=episodes + validation,
         max_steps=max_steps,

@@ -15,7 +15,7 @@ from memworld.imagine import Mode, imagine_latents
 from memworld.memory import Memory, Rows
 from memworld.rollout import History, Past
 from memworld.world_model import WorldModel
-from tests.analogues.toys import glide, make_index, rows_of
+from tests.analogues.toys import ACTIONS, glide, make_index, rows_of
 from tests.helpers import LEFT_RIGHT, PixelEncoder, walk
 
 SHAPE = (2, 4, 4)
@@ -302,3 +302,23 @@ def test_imagination_stops_where_memory_knows_nothing() -> None:
 def test_analogues_know_no_reanchoring() -> None:
     with pytest.raises(MemworldError, match="use follow or requery"):
         world(30, 30).imagine(np.array([[[120], [0]]], np.uint8), [[1]], mode="reanchor")
+
+
+def test_held_actions_are_answered_by_those_who_did_the_same() -> None:
+    generator = torch.Generator().manual_seed(0)
+    orders = [torch.randperm(ACTIONS, generator=generator) for _ in range(30)]
+    episodes = [torch.eye(ACTIONS)[order].repeat_interleave(4, 0) for order in orders]  # each held for 4 steps
+    rows = rows_of([torch.randn(len(e) + 1, 32, generator=generator) for e in episodes], episodes)
+    asked = torch.eye(ACTIONS)[:, None].expand(-1, 4, -1)
+    history = histories([rows.latents.mu[:2]] * ACTIONS, 1)
+
+    def done_otherwise(config: AnalogueConfig) -> Tensor:
+        made = dynamics(rows, (32,), config)
+        predictions, _ = imagine_latents(made, history, asked.double(), None, torch.Generator())
+        matches, weights = predictions[0].matches, predictions[0].weights
+        same = (rows.actions[matches.rows] * asked[:, :1]).sum(2)
+        return 1 - (weights * same).sum(1) / weights.sum(1)
+
+    assert bool((done_otherwise(AnalogueConfig.holding(4)) < 0.1).all())
+    assert bool((done_otherwise(AnalogueConfig.steering()) > 0.1).any())
+    assert dynamics(rows, (32,), AnalogueConfig.holding(4)).analogues.horizon == 4

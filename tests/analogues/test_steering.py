@@ -146,7 +146,7 @@ def test_shares_are_shares() -> None:
             Scale(0, 0, 4, (1,), **bad)
 
 
-@pytest.mark.parametrize("config", [AnalogueConfig.steering(), AnalogueConfig(horizon=4)])
+@pytest.mark.parametrize("config", [AnalogueConfig.steering(), AnalogueConfig.holding(3), AnalogueConfig(horizon=4)])
 def test_one_present_that_all_futures_share_is_searched_for_once(
     config: AnalogueConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

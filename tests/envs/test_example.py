@@ -24,7 +24,6 @@ def test_it_trains_and_plays_beside_the_yardsticks(
     few = {"--steps": 512, "--num-envs": 4, "--horizon": 10, "--episodes": 2, "--max-steps": 30, "--action-repeat": 2}
     arguments = [
         str(memory),
-        "--shaping",
         "--output",
         str(tmp_path / "ppo"),
         *(str(x) for option in few.items() for x in option),
@@ -36,6 +35,11 @@ def test_it_trains_and_plays_beside_the_yardsticks(
     assert ended is not None
     assert int(ended[1]) >= 40
     ways = read_returns(tmp_path / "ppo" / "returns.json").ways
-    assert {way: len(played) for way, played in ways.items()} == {"random": 2, "demonstrator": 2, "ppo": 2}
+    assert {way: len(played) for way, played in ways.items()} == {
+        "random": 2,
+        "demonstrator": 2,
+        "ppo": 2,
+        "ppo_drawn": 2,
+    }
     assert "ppo" in said
     assert (tmp_path / "ppo" / "report.html").exists()

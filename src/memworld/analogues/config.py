@@ -45,7 +45,16 @@ class AnalogueConfig:
 
         One scale alone, whose threads tell reward and termination, so that many futures cost little.
         """
-        return cls(scales=(Scale(0, 0, 128, (10,), places=0.2, changes=0.2, steering=0.5),), agreement=1.6)
+        return cls(scales=(_steered(threads=10),), agreement=1.6)
+
+    @classmethod
+    def holding(cls, steps: int) -> "AnalogueConfig":
+        """Analogues to train a policy in that holds each of its actions for some steps.
+
+        A policy in training does what nobody did for long. So of more threads those speak that did the same, and none
+        is followed further than an action is held: beyond, it tells what its own agent went on to do.
+        """
+        return cls(scales=(_steered(threads=32),), agreement=4.0, horizon=steps)
 
     def resolved(self, space: ActionSpace) -> "AnalogueConfig":
         """Itself: nothing in it depends on the actions."""
@@ -61,3 +70,8 @@ class AnalogueConfig:
     def least_rows(self) -> int:
         """Transitions that a memory must have to be asked."""
         return 1
+
+
+def _steered(threads: int) -> Scale:
+    """The whole latent, half of whose distance is in what actions steer."""
+    return Scale(0, 0, 128, (threads,), places=0.2, changes=0.2, steering=0.5)
