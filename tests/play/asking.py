@@ -1,6 +1,6 @@
 """A real server of the player in this process, and what asks it."""
 
-import contextlib
+import errno
 import http.client
 import json
 import socket
@@ -69,11 +69,14 @@ class Asked:
         """Send these bytes, and read until the server closes or says no more."""
         with socket.create_connection(("127.0.0.1", self.at.port), timeout=LIMIT) as line:
             received = b""
-            with contextlib.suppress(ConnectionError):  # a server that hangs up amid what it will not read
+            try:
                 line.sendall(content)
                 line.shutdown(socket.SHUT_WR)
                 while piece := line.recv(65536):
                     received += piece
+            except OSError as error:  # a server that hangs up amid what it will not read
+                if not isinstance(error, ConnectionError) and error.errno != errno.ENOTCONN:
+                    raise
         return received
 
     @contextmanager

@@ -13,7 +13,7 @@ from tests.store.forking import Forks
 from tests.store.fuzzing import Fuzz, template
 from tests.store.lives import state_of
 
-MUTANTS = 200
+MUTANTS = 100
 """Of the memory that the long run changes 10,000 times."""
 
 
