@@ -9,6 +9,8 @@ episodes stand beside them.
 """
 
 import argparse
+import shlex
+import sys
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -114,6 +116,7 @@ def main() -> None:
         PlayConfig(options.episodes, options.max_steps, seed=options.seed),
         options.output,
         "overwrite",
+        command=shlex.join(["python", *sys.argv]),
         settings={"training": vars(options)},
     )
     print(table_text(result.comparison.table))

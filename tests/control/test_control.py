@@ -113,6 +113,7 @@ def test_the_report_shows_all_of_it(played: Played) -> None:
     assert "reward gathered in the real world" in page
     assert "&#34;candidates&#34;: 6" in page
     assert "--planner behaviour --planner mppi" in page
+    assert "Made again by" in page
     assert "--candidates 6 --commit 2" in page
     fetches_nothing_and_runs_its_own(page)
 
@@ -254,6 +255,9 @@ def test_a_world_without_demonstrator_and_no_yardsticks_at_all(tmp_path: Path) -
     line, right = World("line", Line), {"right": lambda rng: lambda observation, info: 1}
 
     result = control(line, memory, right, PlayConfig(4, 6, 2), tmp_path / "run", videos=False)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Made again by" not in page  # no command was given
+    assert "<pre></pre>" not in page
 
     assert list(result.outcomes) == ["random", "right"]
     assert [outcome.gained for outcome in result.outcomes["right"]] == [6.0] * 4
