@@ -157,9 +157,15 @@ def test_parts_that_have_names() -> None:
 discrete = st.builds(Discrete, st.integers(1, 50), start=st.integers(-5, 5))
 multi = st.lists(st.integers(1, 9), min_size=1, max_size=8).map(MultiDiscrete)
 bounds = st.tuples(st.floats(-9, 9, width=32), st.floats(-9, 9, width=32)).map(sorted)
-boxes = st.lists(bounds, min_size=0, max_size=20).map(
-    lambda sides: Box(np.array([s[0] for s in sides], np.float32), np.array([s[1] for s in sides], np.float32))
-)
+
+
+def bounded(sides: list[list[float]]) -> Box:
+    # Nothing can be drawn from 0 to -0, as NumPy says that it has less than no width.
+    low, high = (np.array([side[place] for side in sides], np.float32) + np.float32(0) for place in (0, 1))
+    return Box(low, high)
+
+
+boxes = st.lists(bounds, min_size=0, max_size=20).map(bounded)
 words = st.sampled_from(["left", "right", "up", "jump", "attack", "camera", "noop", "forward", "x", "y"])
 parts = st.dictionaries(words, discrete | multi | boxes, min_size=1, max_size=5)
 dicts = parts.map(lambda spaces: Dict(list(spaces.items())))

@@ -77,7 +77,7 @@ def test_support_that_says_nothing_is_no_number(tab: Open) -> None:
 
 
 def test_what_is_being_made_ready_is_told(tab: Open, serve: Serve, tmp_path: Path) -> None:
-    data = moving_square_dataset(episodes=6, steps=20)
+    data = moving_square_dataset(episodes=40, steps=80)  # learning from so much takes longer than what is not told
     memory = Memory(data.info, encoder := untrained_vae((16, 16, 1), (4, 4, 4)))
     memory.extend(data, encoder)
     WorldModel(encoder, memory).save(tmp_path / "memory")
