@@ -40,7 +40,7 @@ acting: .venv/installed  ## act in four worlds by planning, beside everything el
 living: .venv/installed  ## live in worlds from random play on (hours; stop and start as you like)
 	$(BIN)/python benchmarks/living.py $(LIVING)
 
-dreaming: .venv/installed  ## learn to act in imagination alone (an hour; after `make acting`, whose memories it takes)
+dreaming: .venv/installed  ## learn to act in imagination alone (hours; memories that `make acting` has made serve again)
 	$(BIN)/python benchmarks/dreaming.py $(DREAMING)
 
 recorded: .venv/installed  ## make the small recordings that tests read

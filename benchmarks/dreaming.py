@@ -5,7 +5,7 @@
 For each world: record, train an encoder, remember, train PPO in imagined environments
 (`examples/train_in_imagination.py`, with the same settings in all), and play real episodes. The memories of
 `make acting` serve again where FOLDER is theirs. What is recorded, learned and remembered is resumed where it stopped;
-PPO begins anew unless its returns are there. `dreaming.md` holds all returns.
+PPO begins anew unless there are returns of as many steps and episodes. `dreaming.md` holds all returns.
 """
 
 import argparse
@@ -57,14 +57,16 @@ WORLDS = {
 }
 
 
-def table(output: Path, worlds: list[str]) -> str:
+def played(output: Path, world: str, steps: int, episodes: int) -> Path:
+    """The folder of what was learned in so many decisions and played so often: others are not taken for it."""
+    return output / world / f"ppo-{steps}-{episodes}"
+
+
+def table(folders: dict[str, Path]) -> str:
     """All returns, in Markdown."""
     lines = ["| world | way | return |", "|---|---|---|"]
-    for world in worlds:
-        path = output / world / "ppo" / "returns.json"
-        if not path.exists():
-            continue
-        returns = read_returns(path)
+    for world, folder in folders.items():
+        returns = read_returns(folder / "returns.json")
         gained = {way: np.array([outcome.gained for outcome in played]) for way, played in returns.ways.items()}
         told = {"the memory's episodes": number(returns.demonstrations, 0)}
         told |= {way: number(gains, 0) for way, gains in gained.items()}
@@ -83,6 +85,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300_000)
     parser.add_argument("--episodes", type=int, default=20)
     options = parser.parse_args()
+    folders = {w: played(options.output, w, options.steps, options.episodes) for w in options.world}
     for world in options.world:
         data, folder = WORLDS[world], options.output / world
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -97,16 +100,16 @@ def main() -> None:
             latents=LATENTS,
             training_steps=STEPS,
         )
-        if not (folder / "ppo" / "returns.json").exists():
+        if not (folders[world] / "returns.json").exists():
             settings = {
-                "--output": folder / "ppo",
+                "--output": folders[world],
                 "--steps": options.steps,
                 "--episodes": options.episodes,
                 "--max-steps": data.max_steps,
             }
             given = [str(text) for setting in settings.items() for text in setting]
             subprocess.run([sys.executable, EXAMPLE, folder / "memory", *given], check=True)
-    text = table(options.output, options.world)
+    text = table(folders)
     (options.output / "dreaming.md").write_text(text + "\n")
     print(text)
 

@@ -53,6 +53,12 @@ class AnalogueConfig:
 
         A policy in training does what nobody did for long. So of more threads those speak that did the same, and none
         is followed further than an action is held: beyond, it tells what its own agent went on to do.
+
+        Args:
+            steps: for which an action is held, as `ImaginedConfig.action_repeat`.
+
+        Raises:
+            MemworldError: no step.
         """
         return cls(scales=(_steered(threads=32),), agreement=4.0, horizon=steps)
 
