@@ -1,16 +1,21 @@
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 from typer.testing import CliRunner, Result
 
 from memworld.cli import app
 from memworld.demo import demo_config
-from memworld.pipeline import RunResult, run
+from memworld.pipeline import run
 from tests.browsers import CHROMIUM, INSTALL
+
+# Tests press Ctrl-C, which programs ignore that were started in the background of a shell, and all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test is timed: a first call loads libraries, and computers are busy.
 settings.register_profile("untimed", deadline=None)
@@ -28,10 +33,15 @@ def call() -> Callable[..., Result]:
 
 
 @pytest.fixture(scope="session")
-def quick_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
-    """A tiny run of the main job, on the real game, that many tests read; none may write to it."""
-    output = tmp_path_factory.mktemp("quick") / "demo"
-    return output, run(demo_config("pong", seed=0, quick=True), output)
+def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny run of the main job, on the real game, that many tests read; none may write to it."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with FileLock(folder / "quick.lock"):  # one run for all processes that test
+        if not (folder / "quick").exists():
+            run(demo_config("pong", seed=0, quick=True), folder / "begun")
+            (folder / "begun").rename(folder / "quick")
+    return folder / "quick"
 
 
 @pytest.fixture(scope="module")

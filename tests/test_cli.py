@@ -60,7 +60,7 @@ def test_record_train_remember_inspect_imagine_forget(call: Call, tmp_path: Path
     assert done.exit_code == 0, done.output
     assert "3 episodes, 180 steps" in done.output
     assert [e.source["skill"] for e in memworld.open_dataset(data)] == [1.0, 0.5, 1.0]
-    done = call("train", data, "-o", encoder, "--latent-shape", "4x8x8", "--steps", 120, "--batch-size", 32, "-q")
+    done = call("train", data, "-o", encoder, "--latent-shape", "4x8x8", "--steps", 150, "--batch-size", 16, "-q")
     assert done.exit_code == 0, done.output
     assert "latents [4, 8, 8]" in done.output
     done = call("remember", data, "--encoder", encoder, "-o", memory, "-q")
@@ -85,8 +85,8 @@ def test_record_train_remember_inspect_imagine_forget(call: Call, tmp_path: Path
     assert call("check", memory).output == f"{memory}: sound: 1 episodes, 61 rows, 1 version\n"
 
 
-def test_demo_prints_where_the_report_is_and_what_to_type_next(call: Call, quick_run: Run) -> None:
-    output, _ = quick_run
+def test_demo_prints_where_the_report_is_and_what_to_type_next(call: Call, quick_run: Path) -> None:
+    output = quick_run
     done = call("demo", "--quick", "--output", output, "-q")
     assert done.exit_code == 0, done.output
     assert f"The report is {output / 'report.html'}" in done.output
@@ -143,9 +143,9 @@ def test_bad_episodes(call: Call, tmp_path: Path, changes: dict[str, object], wo
     refused(call("train", data, "-o", tmp_path / "encoder", "--held-out", 1), "")
 
 
-def test_actions_outside_the_space(call: Call, quick_run: Run, tmp_path: Path) -> None:
+def test_actions_outside_the_space(call: Call, quick_run: Path, tmp_path: Path) -> None:
     """Episodes whose actions a memory's space does not hold."""
-    output, _ = quick_run
+    output = quick_run
     data = folder_of_npz(tmp_path / "data", actions=np.array([0, 1, 77]))
     encoder = output / "encoder"
     memory = tmp_path / "memory"
@@ -154,18 +154,18 @@ def test_actions_outside_the_space(call: Call, quick_run: Run, tmp_path: Path) -
     refused(call("imagine", output / "memory", data, "--horizon", 3), "action 77 is outside Discrete(6)")
 
 
-def test_frames_of_another_size_than_the_encoder_s(call: Call, quick_run: Run, tmp_path: Path) -> None:
-    output, _ = quick_run
+def test_frames_of_another_size_than_the_encoder_s(call: Call, quick_run: Path, tmp_path: Path) -> None:
+    output = quick_run
     data = folder_of_npz(tmp_path / "data", observations=np.zeros((4, 32, 32, 3), np.uint8))
     done = call("remember", data, "--encoder", output / "encoder", "-o", tmp_path / "memory", "--held-out", 0)
     refused(done, "(64, 64, 3)", "(32, 32, 3)", "resize")
     refused(call("imagine", output / "memory", data, "--horizon", 2), "(64, 64, 3)", "(32, 32, 3)")
 
 
-def test_truncated_and_corrupt_files(call: Call, quick_run: Run, tmp_path: Path) -> None:
+def test_truncated_and_corrupt_files(call: Call, quick_run: Path, tmp_path: Path) -> None:
     import shutil
 
-    output, _ = quick_run
+    output = quick_run
     for part, pattern, command in (
         ("episodes", "episodes/*.npz", "train"),
         ("episodes", "dataset.json", "inspect"),
@@ -186,12 +186,12 @@ def test_truncated_and_corrupt_files(call: Call, quick_run: Run, tmp_path: Path)
         refused(call(command, copy, *more.get(command, ())), file.name)
 
 
-def test_a_memory_of_another_encoder(call: Call, quick_run: Run, tmp_path: Path) -> None:
+def test_a_memory_of_another_encoder(call: Call, quick_run: Path, tmp_path: Path) -> None:
     import shutil
 
-    output, _ = quick_run
+    output = quick_run
     other, mixed = tmp_path / "other", tmp_path / "mixed"
-    done = call("train", output / "episodes", "-o", other, "--steps", 120, "--batch-size", 32, "--seed", 1, "-q")
+    done = call("train", output / "episodes", "-o", other, "--steps", 150, "--batch-size", 16, "--seed", 1, "-q")
     assert done.exit_code == 0, done.output
     shutil.copytree(output / "memory", mixed)
     shutil.rmtree(mixed / "encoder")
@@ -201,8 +201,8 @@ def test_a_memory_of_another_encoder(call: Call, quick_run: Run, tmp_path: Path)
     refused(done, "holds a memory with encoder")
 
 
-def test_horizon_0_and_k_beyond_memory(call: Call, quick_run: Run, tmp_path: Path) -> None:
-    output, _ = quick_run
+def test_horizon_0_and_k_beyond_memory(call: Call, quick_run: Path, tmp_path: Path) -> None:
+    output = quick_run
     imagine = ("imagine", output / "memory", output / "episodes")
     refused(call(*imagine, "--horizon", 0), "horizon is 0")
     refused(call(*imagine, "--strategy", "replay_l2", "--k", 100000), "k=100000 is outside 1 to 450")
@@ -219,8 +219,8 @@ def test_horizon_0_and_k_beyond_memory(call: Call, quick_run: Run, tmp_path: Pat
     refused(call(*evaluate, "--horizon", 5000), "no held-out episode has 5000 steps")
 
 
-def test_output_that_exists_or_cannot_be_written(call: Call, quick_run: Run, tmp_path: Path) -> None:
-    output, _ = quick_run
+def test_output_that_exists_or_cannot_be_written(call: Call, quick_run: Path, tmp_path: Path) -> None:
+    output = quick_run
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "thesis.txt").write_text("do not touch")
@@ -244,8 +244,8 @@ def test_output_that_exists_or_cannot_be_written(call: Call, quick_run: Run, tmp
     assert (foreign / "thesis.txt").read_text() == "do not touch"
 
 
-def test_options_that_mean_nothing_are_refused(call: Call, quick_run: Run, tmp_path: Path) -> None:
-    output, _ = quick_run
+def test_options_that_mean_nothing_are_refused(call: Call, quick_run: Path, tmp_path: Path) -> None:
+    output = quick_run
     train = ("train", output / "episodes", "-o", tmp_path / "encoder")
     refused(call(*train, "--latent-shape", "big"), "neither a number nor CxHxW")
     refused(call(*train, "--latent-shape", "4x8"), "neither (d,) nor (c, h, w)")
@@ -263,8 +263,8 @@ def test_options_that_mean_nothing_are_refused(call: Call, quick_run: Run, tmp_p
     assert call("imagination").exit_code == 2
 
 
-def test_a_picture_never_replaces_another_file(call: Call, quick_run: Run, tmp_path: Path) -> None:
-    output, _ = quick_run
+def test_a_picture_never_replaces_another_file(call: Call, quick_run: Path, tmp_path: Path) -> None:
+    output = quick_run
     imagine = ("imagine", output / "memory", output / "episodes", "--horizon", 2, "-o")
     before = (output / "memory" / "memory.json").read_bytes()
     refused(call(*imagine, output / "memory" / "memory.json"), "no name of a picture")
@@ -275,8 +275,8 @@ def test_a_picture_never_replaces_another_file(call: Call, quick_run: Run, tmp_p
     assert call(*imagine, tmp_path / "strip.png").exit_code == 0
 
 
-def test_episodes_of_another_world(call: Call, quick_run: Run, tmp_path: Path) -> None:
-    output, _ = quick_run
+def test_episodes_of_another_world(call: Call, quick_run: Path, tmp_path: Path) -> None:
+    output = quick_run
     done = call("record", "freeway", "-o", tmp_path / "freeway", "-n", 2, "--max-steps", 20, "-q")
     assert done.exit_code == 0, done.output
     refused(call("imagine", output / "memory", tmp_path / "freeway"), "the memory has world pong")
@@ -291,8 +291,8 @@ def test_episodes_of_another_world(call: Call, quick_run: Run, tmp_path: Path) -
     assert not (tmp_path / "e").exists()
 
 
-def test_evaluate_resumes_and_says_how_to_make_the_report_again(call: Call, quick_run: Run, tmp_path: Path) -> None:
-    output, _ = quick_run
+def test_evaluate_resumes_and_says_how_to_make_the_report_again(call: Call, quick_run: Path, tmp_path: Path) -> None:
+    output = quick_run
     target = tmp_path / "my evaluation"
     command = ("evaluate", output / "memory", output / "episodes", "--horizon", 3, "--starts", 2, "-q", "-o", target)
     done = call(*command)

@@ -9,7 +9,6 @@ import pytest
 from typer.testing import CliRunner
 
 from memworld.cli import app
-from memworld.pipeline import RunResult
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
@@ -36,10 +35,8 @@ def run_line(line: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_code_runs(
-    page: Path, quick_run: tuple[Path, RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(quick_run[0], tmp_path / "runs" / "demo")
+def test_the_code_runs(page: Path, quick_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(quick_run, tmp_path / "runs" / "demo")
     monkeypatch.chdir(tmp_path)
     blocks = BLOCK.findall(page.read_text())
     names: dict[str, object] = {"__name__": page.stem}

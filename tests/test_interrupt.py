@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from memworld.pipeline import RunResult
 from memworld.store import open_memory
 from tests.store.contents import assert_same_stored
 from tests.test_pipeline import contents
@@ -62,9 +61,8 @@ def test_recording(tmp_path: Path) -> None:
     assert contents(data) == contents(tmp_path / "whole")
 
 
-def test_training(quick_run: tuple[Path, RunResult], tmp_path: Path) -> None:
-    output, _ = quick_run
-    command = ("train", output / "episodes", "--steps", 300, "--batch-size", 16, "-q", "-o")
+def test_training(quick_run: Path, tmp_path: Path) -> None:
+    command = ("train", quick_run / "episodes", "--steps", 150, "--batch-size", 16, "-q", "-o")
     encoder = tmp_path / "encoder"
     interrupted(tmp_path / "said.txt", (encoder / "checkpoint.safetensors").exists, *command, encoder)
     assert not (encoder / "encoder.json").exists()
@@ -73,12 +71,18 @@ def test_training(quick_run: tuple[Path, RunResult], tmp_path: Path) -> None:
     assert contents(encoder) == contents(tmp_path / "whole")
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hundred episodes."""
+    folder = tmp_path_factory.mktemp("many") / "data"
+    memworld("record", "pong", "-o", folder, "-n", 100, "--max-steps", 30, "--random-start", 5, "-q")
+    return folder
+
+
 @pytest.mark.parametrize("frames", ["--frames", "--no-frames"])
-def test_remembering(quick_run: tuple[Path, RunResult], tmp_path: Path, frames: str) -> None:
-    output, _ = quick_run
-    data, memory = tmp_path / "data", tmp_path / "memory"
-    memworld("record", "pong", "-o", data, "-n", 100, "--max-steps", 30, "--random-start", 5, "-q")
-    command = ("remember", data, "--encoder", output / "encoder", "--held-out", 0, frames, "-o")
+def test_remembering(quick_run: Path, data: Path, tmp_path: Path, frames: str) -> None:
+    memory = tmp_path / "memory"
+    command = ("remember", data, "--encoder", quick_run / "encoder", "--held-out", 0, frames, "-o")
     said = tmp_path / "said.txt"
     # Its progress, as what it has encoded waits in its memory: the interrupt is what stores it.
     interrupted(said, lambda: bool(re.search(r" [1-9]\d*/100 ", said.read_text())), *command, memory)

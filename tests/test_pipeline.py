@@ -27,8 +27,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in files}
 
 
-def test_the_run_folder_holds_what_the_documentation_names(quick_run: Run) -> None:
-    output, result = quick_run
+def test_the_run_folder_holds_what_the_documentation_names(quick_run: Path) -> None:
+    output = quick_run
     names = {path.name for path in output.iterdir()}
     assert names == {
         "config.json", "episodes", "encoder", "memory", "metrics.parquet", "timing.json", "report.html",
@@ -37,12 +37,11 @@ def test_the_run_folder_holds_what_the_documentation_names(quick_run: Run) -> No
     timing = json.loads((output / "timing.json").read_text())
     assert list(timing["stages_seconds"]) == ["record", "train", "remember", "evaluate", "report"]
     assert {m["method"] for m in timing["methods"]} == {"rollout", "replay_l2", "replay_kl", "default"}
-    assert tuple(read_metrics(output / "metrics.parquet")) == result.evaluation.table.rows
     assert (output / "encoder" / "reconstructions.png").is_file()
 
 
-def test_the_memory_holds_the_training_episodes_alone_and_gives_the_world_back(quick_run: Run) -> None:
-    output, _ = quick_run
+def test_the_memory_holds_the_training_episodes_alone_and_gives_the_world_back(quick_run: Path) -> None:
+    output = quick_run
     world = memworld.WorldModel.open(output / "memory", memworld.DynamicsConfig(conditioning="none"))
     dataset = memworld.open_dataset(output / "episodes")
     training, held_out = dataset.split(2, 0)
@@ -57,9 +56,9 @@ def test_the_memory_holds_the_training_episodes_alone_and_gives_the_world_back(q
 
 
 def test_what_the_evaluation_learned_is_there_for_who_plays(
-    quick_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output, _ = quick_run
+    output = quick_run
     shutil.copytree(output / "memory", tmp_path / "memory")
 
     def learns(*arguments: object, **further: object) -> None:
@@ -75,10 +74,11 @@ def test_what_the_evaluation_learned_is_there_for_who_plays(
     assert anew == {name: kept[name] for name in anew}, "the same to the last bit"
 
 
-def test_same_seed_same_bytes(quick_run: Run, tmp_path: Path) -> None:
-    output, _ = quick_run
+def test_same_seed_same_bytes(quick_run: Path, tmp_path: Path) -> None:
+    output = quick_run
     again = tmp_path / "again"
-    run(demo_config("pong", seed=0, quick=True), again)
+    result = run(demo_config("pong", seed=0, quick=True), again)
+    assert tuple(read_metrics(again / "metrics.parquet")) == result.evaluation.table.rows
     for part in ("episodes", "encoder"):
         assert contents(again / part) == contents(output / part), part
     assert_same_stored(again / "memory", output / "memory")
@@ -88,9 +88,9 @@ def test_same_seed_same_bytes(quick_run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["train_vae", "remember", "evaluate", "write_report"])
 def test_a_run_that_was_interrupted_goes_on_to_the_same_numbers(
-    quick_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+    quick_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    output, _ = quick_run
+    output = quick_run
     broken = tmp_path / "broken"
     shutil.copytree(output, broken)
     later = {
@@ -116,8 +116,8 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_numbers(
     assert (broken / "metrics.parquet").read_bytes() == (output / "metrics.parquet").read_bytes()
 
 
-def test_a_folder_with_other_settings_is_refused(quick_run: Run) -> None:
-    output, _ = quick_run
+def test_a_folder_with_other_settings_is_refused(quick_run: Path) -> None:
+    output = quick_run
     config = demo_config("pong", seed=0, quick=True)
     with one_clear_error("was begun with other settings .they differ in training"):
         run(replace(config, training=replace(config.training, steps=121)), output, "resume")
@@ -125,18 +125,18 @@ def test_a_folder_with_other_settings_is_refused(quick_run: Run) -> None:
         run(config, output)
 
 
-def test_evaluate_memory_measures_what_is_not_in_memory(quick_run: Run, tmp_path: Path) -> None:
-    output, first = quick_run
-    config = EvaluationConfig(horizon=5, starts=4, shown=(1, 5), timing_batch=8)
+def test_evaluate_memory_measures_what_is_not_in_memory(quick_run: Path, tmp_path: Path) -> None:
+    output = quick_run
+    config = demo_config("pong", seed=0, quick=True).evaluation
     result = evaluate_memory(output / "memory", output / "episodes", config, tmp_path / "evaluation")
-    assert result.evaluation.table.rows == first.evaluation.table.rows
+    assert result.evaluation.table.rows == tuple(read_metrics(output / "metrics.parquet"))
     assert {p.name for p in (tmp_path / "evaluation").iterdir()} == {
         "config.json", "metrics.parquet", "timing.json", "report.html",
     }  # fmt: skip
 
 
-def test_evaluate_memory_spares_what_it_reads(quick_run: Run, tmp_path: Path) -> None:
-    output, _ = quick_run
+def test_evaluate_memory_spares_what_it_reads(quick_run: Path, tmp_path: Path) -> None:
+    output = quick_run
     copy = tmp_path / "copy"
     shutil.copytree(output, copy)
     before = contents(copy)
@@ -147,9 +147,9 @@ def test_evaluate_memory_spares_what_it_reads(quick_run: Run, tmp_path: Path) ->
     assert contents(copy) == before
 
 
-def test_what_the_encoder_saw_cannot_measure(quick_run: Run, tmp_path: Path) -> None:
+def test_what_the_encoder_saw_cannot_measure(quick_run: Path, tmp_path: Path) -> None:
     """An episode that was forgotten is no held-out episode."""
-    output, _ = quick_run
+    output = quick_run
     copy = tmp_path / "memory"
     shutil.copytree(output / "memory", copy)
     memory = memworld.open_memory(copy)
@@ -161,8 +161,8 @@ def test_what_the_encoder_saw_cannot_measure(quick_run: Run, tmp_path: Path) -> 
     assert not (tmp_path / "evaluation").exists()
 
 
-def test_the_config_spells_everything_out(quick_run: Run) -> None:
-    output, _ = quick_run
+def test_the_config_spells_everything_out(quick_run: Path) -> None:
+    output = quick_run
     config = json.loads((output / "config.json").read_text())
     assert config["evaluation"]["dynamics"]["rollout"]["metric"] == "l2"
     assert config["evaluation"]["dynamics"]["default"]["agreement"] == 0.8

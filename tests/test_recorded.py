@@ -3,13 +3,12 @@ from pathlib import Path
 import numpy as np
 
 import memworld
-from memworld.pipeline import RunResult
 from memworld.recorded import imagine_recorded
 from tests.helpers import one_clear_error
 
 
-def test_imagination_beside_the_recording(quick_run: tuple[Path, RunResult]) -> None:
-    output, _ = quick_run
+def test_imagination_beside_the_recording(quick_run: Path) -> None:
+    output = quick_run
     world = memworld.WorldModel.open(output / "memory")
     dataset = memworld.open_dataset(output / "episodes")
     compared = imagine_recorded(world, dataset, start=20, horizon=6, mode="follow")

@@ -44,8 +44,8 @@ def demo_config(world: str = "pong", seed: int = 0, quick: bool = False) -> RunC
         recording=replace(config.recording, episodes=5, max_steps=150),
         held_out=2,
         validation=1,
-        training=replace(config.training, steps=120, validate_every=60),
-        evaluation=replace(config.evaluation, horizon=5, starts=4, shown=(1, 5), timing_batch=8),
+        training=replace(config.training, steps=150, batch_size=16, validate_every=75),
+        evaluation=replace(config.evaluation, horizon=5, starts=2, shown=(1, 5), timing_batch=8),
     )
 
 

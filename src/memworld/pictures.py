@@ -104,10 +104,11 @@ class Blend:
         chosen = []
         for ahead in range(len(steps)):
             moving = differs(true[ahead], median) | differs(seen, median) | differs(predicted[ahead], median)
-            errors = {}
-            for limits in itertools.product(LIMITS, LIMITS):
-                shown = blended(seen, present, predicted[ahead], *limits)
-                errors[limits] = float((absolute_error(true[ahead], shown) * moving).sum())
+            truth, last, now, then = (frames[moving] for frames in (true[ahead], seen, present, predicted[ahead]))
+            errors = {
+                limits: float(absolute_error(truth, blended(last, now, then, *limits)).sum(dtype=np.float64))
+                for limits in itertools.product(LIMITS, LIMITS)
+            }
             chosen.append(min(errors, key=lambda limits: (errors[limits], limits)))
         return cls(tuple(steps), tuple(chosen))
 
@@ -115,7 +116,7 @@ class Blend:
 def blended(
     seen: np.ndarray, present: np.ndarray, predicted: np.ndarray, detail_below: float, still_below: float
 ) -> np.ndarray:
-    """Predictions with what is kept of the present; all uint8 (N, H, W, C). Limits of 0 keep nothing."""
+    """Predictions with what is kept of the present; all uint8 (..., C). Limits of 0 keep nothing."""
     decoded, before = predicted.astype(np.float32), present.astype(np.float32)
     moved = np.abs(decoded - before).max(-1, keepdims=True)
     picture = decoded

@@ -31,9 +31,9 @@ def moving_pixel_l1(true: np.ndarray, predicted: np.ndarray, median: np.ndarray)
 
 
 def absolute_error(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """(N, H, W) mean over channels of the absolute difference of uint8 frames, in [0, 1]."""
+    """(...) mean over channels of the absolute difference of uint8 pixels (..., C), in [0, 1]."""
     difference = np.maximum(true, predicted) - np.minimum(true, predicted)
-    return np.asarray(difference.mean(3, dtype=np.float32) / 255)
+    return np.asarray(difference.mean(-1, dtype=np.float32) / 255)
 
 
 def differs(frames: np.ndarray, median: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from memworld.cli import app
 from memworld.evaluate.results import read_metrics
-from memworld.pipeline import RunResult
+from memworld.formats import open_dataset
 
 
 def memworld(*arguments: object) -> Result:
@@ -24,17 +24,17 @@ def refused(message: str, *arguments: object) -> None:
 
 
 @pytest.fixture(scope="module")
-def gru(quick_run: tuple[Path, RunResult], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def gru(quick_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("baseline") / "gru"
-    run = quick_run[0]
+    run = quick_run
     result = memworld("baseline", "latent_gru", run / "memory", run / "episodes", "--steps", 5, "--output", folder)
     assert result.exit_code == 0, result.output
     assert "trained for 5 steps" in result.output
     return folder
 
 
-def test_a_baseline_stands_beside_the_searches(quick_run: tuple[Path, RunResult], gru: Path, tmp_path: Path) -> None:
-    run = quick_run[0]
+def test_a_baseline_stands_beside_the_searches(quick_run: Path, gru: Path, tmp_path: Path) -> None:
+    run = quick_run
     command = ("evaluate", run / "memory", run / "episodes", "--starts", 2, "--horizon", 5, "--output", tmp_path / "e")
     result = memworld(*command, "--baseline", gru)
     assert result.exit_code == 0, result.output
@@ -46,16 +46,16 @@ def test_a_baseline_stands_beside_the_searches(quick_run: tuple[Path, RunResult]
     refused("begun with other settings", *command, "--resume")
 
 
-def test_training_goes_on_or_is_refused(quick_run: tuple[Path, RunResult], gru: Path) -> None:
-    run = quick_run[0]
+def test_training_goes_on_or_is_refused(quick_run: Path, gru: Path) -> None:
+    run = quick_run
     command = ("baseline", "latent_gru", run / "memory", run / "episodes", "--output", gru, "--steps")
     refused("exists and is not empty", *command, 5)
     assert memworld(*command, 5, "--resume").exit_code == 0
     refused("was trained with", *command, 6, "--resume")
 
 
-def test_what_is_refused(quick_run: tuple[Path, RunResult], gru: Path, tmp_path: Path) -> None:
-    run = quick_run[0]
+def test_what_is_refused(quick_run: Path, gru: Path, tmp_path: Path) -> None:
+    run = quick_run
     memory, episodes = run / "memory", run / "episodes"
     refused("unknown baseline 'dreamer'", "baseline", "dreamer", memory, episodes, "--output", tmp_path / "m")
     refused("steps must be", "baseline", "latent_gru", memory, episodes, "--steps", 0, "--output", tmp_path / "m")
@@ -67,7 +67,7 @@ def test_what_is_refused(quick_run: tuple[Path, RunResult], gru: Path, tmp_path:
     refused("is a second latent_gru", *evaluate, gru, "--baseline", gru)
     copy = Path(shutil.copytree(gru, tmp_path / "copy"))
     described = (copy / "model.json").read_text()
-    held_out = quick_run[1].evaluation.strips[0].episode
+    held_out = open_dataset(episodes).split(2, 0)[1].ids[0]
     (copy / "model.json").write_text(described.replace('"episodes_seen": [', f'"episodes_seen": [\n "{held_out}",'))
     refused("trained the baseline, so it cannot measure", *evaluate, copy)
     assert not (tmp_path / "e").exists()

@@ -1,4 +1,5 @@
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from memworld.distill import Curve, DistillConfig, choose, distill, latent_curve
 from memworld.distill.curve import AHEAD, kept_of
 from memworld.evaluate.protocol import split_by_memory
 from memworld.formats import open_dataset
-from memworld.pipeline import RunResult
 from memworld.store import check_memory, open_memory, save_memory
 from memworld.world_model import WorldModel
 from tests.helpers import folder_bytes, one_clear_error
@@ -134,9 +134,10 @@ def test_where_no_curve_can_be_measured() -> None:
 
 
 def test_the_command_measures_in_pictures_on_held_out_episodes(
-    quick_run: tuple[Path, RunResult], tmp_path: Path, call: Callable[..., Result]
+    quick_run: Path, tmp_path: Path, call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, _ = quick_run
+    monkeypatch.setattr(sys.modules[distill.__module__], "SHARES", (0.25,))
+    run = quick_run
     small, curves = tmp_path / "small", tmp_path / "curves"
     asked = ("distill", run / "memory", "-o", small, "--share", 0.5, "--piece", 10, "-q")
     result = call(*asked, "--curve", curves, "--data", run / "episodes")

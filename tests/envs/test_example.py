@@ -9,18 +9,17 @@ from pathlib import Path
 import pytest
 
 from memworld.control import read_returns
-from memworld.pipeline import RunResult
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "train_in_imagination.py"
 
 
 def test_it_trains_and_plays_beside_the_yardsticks(
-    quick_run: tuple[Path, RunResult],
+    quick_run: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    memory = shutil.copytree(quick_run[0] / "memory", tmp_path / "memory")  # what is learned is written beside it
+    memory = shutil.copytree(quick_run / "memory", tmp_path / "memory")  # what is learned is written beside it
     few = {"--steps": 512, "--num-envs": 4, "--horizon": 10, "--episodes": 2, "--max-steps": 30, "--action-repeat": 2}
     arguments = [
         str(memory),

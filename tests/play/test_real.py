@@ -10,7 +10,6 @@ from memworld.datasets import EpisodeEntry
 from memworld.encoders import open_encoder
 from memworld.formats import open_npz
 from memworld.memory import Memory
-from memworld.pipeline import RunResult
 from memworld.play.real import RealWorld, world_of
 from memworld.play.recorder import Recordings
 from memworld.play.session import PlaySession
@@ -25,8 +24,8 @@ SETTINGS = {"strategy": "replay_l2"}
 
 
 @pytest.fixture(scope="module")
-def pong(quick_run: tuple[Path, RunResult]) -> Path:
-    return quick_run[0]
+def pong(quick_run: Path) -> Path:
+    return quick_run
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,6 @@ from memworld.evaluate.protocol import evaluate, split_by_memory
 from memworld.gaussian import Latents, at_mean
 from memworld.lookup import keys
 from memworld.memory import Memory, Rows
-from memworld.report.chart_pngs import chart_png
 from memworld.report.looks import looks_of
 from memworld.search import Candidates, Query
 from memworld.search.exact import ExactIndex
@@ -178,6 +177,8 @@ def write_curve(folder: Path, curves: Sequence[Curve]) -> None:
     Raises:
         MemworldError: the folder cannot be written.
     """
+    from memworld.report.chart_pngs import chart_png  # it takes long to load
+
     make_folder(folder)
     write_json(folder / "curves.json", [_to_json(curve) for curve in curves])
     for curve in curves:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib import colormaps
 
 from memworld.evaluate.experiments.result import Chart, Heatmap, Number
 from memworld.report.looks import Look
@@ -131,6 +130,8 @@ def heatmap_cells(count: int) -> tuple[float, float, float]:
 
 def draw_heatmap(heatmap: Heatmap, name: str) -> Markup:
     """A matrix of at least one row as a picture with a bar of its colours; NaN is blank."""
+    from matplotlib import colormaps  # it takes long to load
+
     count = len(heatmap.labels)
     left, top, side = heatmap_cells(count)
     values = np.asarray(heatmap.values, np.float64)

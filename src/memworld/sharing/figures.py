@@ -5,7 +5,6 @@ import numpy as np
 from memworld.encoders import Encoder
 from memworld.evaluate.experiments.result import Chart, Curve
 from memworld.memory import Memory
-from memworld.report.chart_pngs import chart_png
 from memworld.report.looks import looks_of
 from memworld.sharing.facts import Coverage
 
@@ -59,4 +58,6 @@ def coverage_png(coverage: Coverage) -> bytes:
         "Euclidean distance between latent means",
         curves,
     )
+    from memworld.report.chart_pngs import chart_png  # it takes long to load
+
     return chart_png(chart, looks_of(curve.label for curve in curves))

@@ -27,7 +27,9 @@ def pong(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = record(open_world("pong"), "demonstrator", folder / "episodes", episodes=5, max_steps=120, skills=(1.0, 0.3))
     kept, other = data.subset(data.ids[:4]), data.subset(data.ids[4:])
     config = VAEConfig(latent_shape=(4, 8, 8), channels=(24, 48, 96))
-    encoder = train_vae(kept, other, folder / "encoder", config, TrainingConfig(steps=120, validate_every=60)).encoder
+    encoder = train_vae(
+        kept, other, folder / "encoder", config, TrainingConfig(steps=150, batch_size=16, validate_every=75)
+    ).encoder
     memory = Memory(data.info, encoder)
     memory.extend(kept, encoder)
     WorldModel(encoder, memory).save(folder / "memory")

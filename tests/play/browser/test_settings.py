@@ -81,20 +81,20 @@ def test_what_is_being_made_ready_is_told(tab: Open, serve: Serve, tmp_path: Pat
     memory = Memory(data.info, encoder := untrained_vae((16, 16, 1), (4, 4, 4)))
     memory.extend(data, encoder)
     WorldModel(encoder, memory).save(tmp_path / "memory")
-    here = tab("#tab=play&start=1.3", server=serve("play", tmp_path / "memory"))
+    here = tab("#tab=play&start=1.3&dream=strategy:replay_l2", server=serve("play", tmp_path / "memory"))
     here.steps(1)
     strategy = here.page.get_by_label("Strategy of dream 1")
-    strategy.select_option("hybrid")
+    strategy.select_option("analogues")
     pending = here.until("""(() => {
         const [panel, form] = ["#frames select", "#setting-0-strategy"].map((name) => document.querySelector(name));
         const [text, time] = ["#busy-text", "#busy-time"].map((name) => document.querySelector(name).textContent);
         return !document.querySelector("#busy").hidden && [panel.value, panel.title, form.value, text, time];
     })()""")
-    assert (pending[0], pending[2]) == ("hybrid", "hybrid")
+    assert (pending[0], pending[2]) == ("analogues", "analogues")
     assert pending[1].startswith("Asked for, and not ready yet.")
-    assert pending[3].startswith("Getting hybrid ready: learning from memory")
+    assert pending[3].startswith("Getting analogues ready: learning from memory")
     assert pending[4].endswith(" s so far")
-    here.until("memworld.state().dreams[0].strategy === 'hybrid'")
+    here.until("memworld.state().dreams[0].strategy === 'analogues'")
     here.says("The settings hold from here on")
     assert here.page.locator("#busy").is_hidden()
 

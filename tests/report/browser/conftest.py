@@ -10,7 +10,6 @@ from playwright.sync_api import Browser, Page
 
 from memworld.control import LivingResult, PlayConfig, control, live
 from memworld.memory import Memory
-from memworld.pipeline import RunResult
 from memworld.store import open_memory
 from memworld.world_model import WorldModel
 from memworld.worlds.policies import Policy
@@ -40,9 +39,7 @@ def right(rng: np.random.Generator) -> Policy:
 
 
 @pytest.fixture(scope="session")
-def reports(
-    quick_run: tuple[Path, RunResult], life: LivingResult, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
+def reports(quick_run: Path, life: LivingResult, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """By kind, the file of a report."""
     folder = tmp_path_factory.mktemp("reports")
     ways = {"right": right, "left": lambda rng: lambda observation, info: 0}
@@ -52,7 +49,7 @@ def reports(
     test_report.write(folder, make_evaluation(hostile=HOSTILE), title=f"A run {HOSTILE}")
     test_study.write(folder, test_study.made_up(HOSTILE, worlds=(f"pong{HOSTILE}",)), title=f"A study {HOSTILE}")
     return {
-        "demo": quick_run[1].report,
+        "demo": quick_run / "report.html",
         "control": acted.report,
         "living": life.report,
         "study": folder / "study.html",
