@@ -25,7 +25,7 @@ def complaints_of(page: Page) -> list[str]:
 
 def no_barriers(page: Page) -> None:
     """No serious or critical violation on what is shown, once colours have stopped changing."""
-    patience = time.monotonic() + 5
+    patience = time.monotonic() + 60
     while page.evaluate("document.getAnimations().some(one => one.playState === 'running')"):
         assert time.monotonic() < patience, "something moves on and on"
         time.sleep(0.05)

@@ -15,7 +15,7 @@ from memworld.store import open_memory
 from tests.store.contents import assert_same_stored
 from tests.test_pipeline import contents
 
-LIMIT = 120.0
+LIMIT = 300.0
 """Seconds after which a command that did nothing has failed."""
 
 

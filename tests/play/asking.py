@@ -22,7 +22,7 @@ from memworld.play.recorder import Recordings
 from memworld.play.server import IDLE, PlayServer
 from memworld.play.serving import Listening, configured, listen
 
-LIMIT = 120.0
+LIMIT = 300.0
 """Seconds in which anything is answered on a busy machine."""
 
 

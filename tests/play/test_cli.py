@@ -14,7 +14,7 @@ import pytest
 from typer.testing import Result
 from websockets.sync.client import connect
 
-LIMIT = 120.0
+LIMIT = 300.0
 """Seconds after which a command that did nothing has failed."""
 
 

@@ -28,7 +28,7 @@ from memworld.errors import MemworldError
 
 ROOT = Path(__file__).parents[2]
 
-LIMIT = 120.0
+LIMIT = 300.0
 """Seconds without a word after which a child hangs, unless it is told otherwise; computers are busy."""
 
 Tell = Callable[[Any], None]

@@ -300,5 +300,5 @@ def test_no_banner_and_no_import_before_use() -> None:
         "import sys; from memworld.worlds import open_world; assert 'ale_py' not in sys.modules; "
         "open_world('pong').make().reset()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -24,7 +24,7 @@ from tests.helpers import one_clear_error
 pytestmark = pytest.mark.skipif(bool(FAMILY.missing()), reason=f"SuperTuxKart needs {'; '.join(FAMILY.missing())}")
 
 RACE = {"do": "race", "track": "lighthouse", "seed": 0, "aside": 0.0, "turn": 0.0}
-PATIENCE = 20.0
+PATIENCE = 90.0
 """Seconds after which a process that should have ended has not."""
 
 

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-STARTED = 120.0
+STARTED = 300.0
 """Seconds in which a server is to answer on a busy machine."""
 
 

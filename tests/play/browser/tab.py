@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page
 
 from tests.browsers import complaints_of
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds after which something is taken to never happen; computers that run tests are busy."""
 
 
@@ -24,6 +24,7 @@ class Tab:
     def __init__(self, page: Page, pictures: Path) -> None:
         """Listen to what goes wrong in it; screenshots go to the folder `pictures`."""
         self.page, self._pictures = page, pictures
+        page.set_default_timeout(PATIENCE * 1000)
         self.complaints = complaints_of(page)
 
     def open(self, address: str, live: bool = True) -> "Tab":
