@@ -10,7 +10,7 @@ demo: .venv/installed  ## the main job: record, train, remember, imagine, evalua
 
 # Minetest runs in real time, so that its tests have the machine to themselves.
 test: .venv/installed  ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --ignore tests/worlds/test_minetest.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0 --ignore tests/worlds/test_minetest.py
 	$(BIN)/pytest tests/worlds/test_minetest.py
 
 check: .venv/installed  ## formatter, linter, type checker

@@ -31,13 +31,16 @@ def interrupted(said: Path, when: Callable[[], bool], *arguments: object) -> Non
     """Start a command whose standard error goes into the file `said`, and press Ctrl-C as soon as `when` holds."""
     command = [sys.executable, "-m", "memworld.cli", *map(str, arguments)]
     with said.open("w") as errors, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as process:
-        deadline = time.monotonic() + LIMIT
-        while not when():
-            assert process.poll() is None, said.read_text()
-            assert time.monotonic() < deadline, "the command did not get far enough"
-            time.sleep(0.005)
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=LIMIT)
+        try:
+            deadline = time.monotonic() + LIMIT
+            while not when():
+                assert process.poll() is None, said.read_text()
+                assert time.monotonic() < deadline, "the command did not get far enough"
+                time.sleep(0.005)
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=LIMIT)
+        finally:
+            process.kill()
     text = said.read_text()
     assert process.returncode == 130, (process.returncode, text)
     assert "Traceback" not in text

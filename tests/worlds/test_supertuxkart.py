@@ -210,7 +210,10 @@ def test_an_engine_does_not_outlive_its_program(ending: signal.Signals) -> None:
         scratch = last_argument(pid)
         # As a terminal does: to all processes of the program's group.
         os.killpg(program.pid, ending)
-        _, errors = program.communicate(timeout=PATIENCE)
+        try:
+            _, errors = program.communicate(timeout=PATIENCE)
+        finally:
+            program.kill()
     wait_for_end(pid)
     assert not Path(scratch).exists()
     assert errors.count("Traceback") == (1 if ending == signal.SIGINT else 0), "the program's own, if any"
