@@ -218,6 +218,8 @@ def test_bad_input() -> None:
         model.imagine(np.stack([frame(60)] * 2), [[1]] * 3)
     with one_clear_error("give one per state"):
         model.next(model.encode(frame(60)), [0, 1])
+    with one_clear_error("must be latents, not ndarray: encode frames first"):
+        model.next(frame(60), 1)  # type: ignore[arg-type]
     with one_clear_error(r"give \(T,\) or \(B, T\)"):
         model.imagine(frame(60), [[[1]]])
     with one_clear_error("unknown mode 'walk'"):

@@ -37,12 +37,14 @@ def history_of(encoder: Encoder, present: Latents, past: Past | None) -> History
     return History(latents, torch.cat([torch.from_numpy(past.known), torch.ones(len(present), 1).bool()], 1))
 
 
-def check_states(encoder: Encoder, states: Latents) -> None:
+def check_states(encoder: Encoder, states: Any) -> None:
     """Do nothing if these are (B, D) latents of the encoder, at least one.
 
     Raises:
         MemworldError: they are not.
     """
+    if not isinstance(states, Latents):
+        raise MemworldError(f"a state must be latents, not {type(states).__name__}: encode frames first, with encode")
     dim = math.prod(encoder.latent_shape)
     if states.mu.ndim != 2 or len(states) == 0 or states.dim != dim:
         raise MemworldError(
