@@ -214,6 +214,37 @@ class Rollout(Imagined):
     steps: Tensor
     squares: Tensor | None = None
 
+    @classmethod
+    def of(
+        cls,
+        predictions: list[Prediction],
+        searched: Tensor,
+        episode_ids: tuple[str, ...],
+        episodes: Tensor,
+        steps: Tensor,
+    ) -> "Rollout":
+        """The futures of T predicted steps, without frames.
+
+        Args:
+            predictions: of B futures each, at least one.
+            searched: (B, T) bool.
+            episode_ids: the memory's, by number.
+            episodes: (N,) int64 number of the episode of each of the memory's rows.
+            steps: (N,) int64 its step there.
+        """
+        latents, columns = stack_predictions(predictions)
+        known, found = columns["rows"].clamp(min=0), columns["rows"] >= 0
+        return cls(
+            latents=latents,
+            frames=None,
+            searched=searched,
+            episode_ids=episode_ids,
+            episodes=torch.where(found, episodes[known], -1),
+            steps=torch.where(found, steps[known], -1),
+            squares=predictions[0].squares,
+            **columns,
+        )
+
     @property
     def shortfall(self) -> Tensor:
         """(B, T) int64: how many of the asked rows each search did not find; 0 where there was none."""

@@ -1,6 +1,7 @@
 """THE CORE: a world model whose dynamics is a search in memory."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from memworld.lookup import Lookup
 from memworld.memory import Memory
 from memworld.pictures import Decoding, Painter
 from memworld.pictures import decode as decode_frames
-from memworld.rollout import SUPPORTED, History, Past, Prediction, Rollout, stack_predictions
+from memworld.rollout import SUPPORTED, History, Past, Prediction, Rollout
 from memworld.storage import OnExisting
 from memworld.store import Stored, open_memory, save_memory
 from memworld.upkeep import Upkeep
@@ -294,26 +295,15 @@ class WorldModel:
         predictions, searched = imagine_latents(
             self.prepare(), history[same], asked, mode, generator, SUPPORTED if stop_when_unsupported else None
         )
-        latents, columns = stack_predictions(predictions)
-        squares = predictions[0].squares
-        frames = None
-        if decode:
-            seen = None if isinstance(observations, Latents) else frames_of(self.encoder, observations)[same.numpy()]
-            painter = self.painter
-            how = painter.usual(seen) if decode is True else decode
-            frames = painter.draw(how, latents, seen, columns["rows"], columns["weights"], squares)
-        known = columns["rows"].clamp(min=0)
-        found = columns["rows"] >= 0
-        return Rollout(
-            latents=latents,
-            frames=frames,
-            searched=searched,
-            episode_ids=self.memory.ids,
-            episodes=torch.where(found, self.memory.rows.episodes[known], -1),
-            steps=torch.where(found, self.memory.rows.steps[known], -1),
-            squares=squares,
-            **columns,
-        )
+        rows = self.memory.rows
+        rollout = Rollout.of(predictions, searched, self.memory.ids, rows.episodes, rows.steps)
+        if not decode:
+            return rollout
+        seen = None if isinstance(observations, Latents) else frames_of(self.encoder, observations)[same.numpy()]
+        painter = self.painter
+        how = painter.usual(seen) if decode is True else decode
+        frames = painter.draw(how, rollout.latents, seen, rollout.rows, rollout.weights, rollout.squares)
+        return replace(rollout, frames=frames)
 
     @property
     def lookup(self) -> Lookup:

@@ -46,6 +46,8 @@ def _enlarged(frames: np.ndarray) -> np.ndarray:
 
 def coverage_png(coverage: Coverage) -> bytes:
     """The distances in order, beside how far the world moves in five steps, as a PNG."""
+    from memworld.report.chart_pngs import chart_png  # it takes long to load
+
     distances = coverage.distances
     shares = 100 * np.arange(1, len(distances) + 1) / len(distances)
     curves = (
@@ -58,6 +60,4 @@ def coverage_png(coverage: Coverage) -> bytes:
         "Euclidean distance between latent means",
         curves,
     )
-    from memworld.report.chart_pngs import chart_png  # it takes long to load
-
     return chart_png(chart, looks_of(curve.label for curve in curves))
